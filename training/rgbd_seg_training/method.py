@@ -1,0 +1,103 @@
+"""What a training method is: losses on a batch, and the models that it leaves behind."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""One training batch, as the loader collates it.
+
+`rgb` uint8 N x H x W x 3, `depth` float32 N x H x W in metres (0 = missing), `label` int64 N x H x W
+(255 = ignored). Batches of decoupled augmentation carry `label_rgb` and `label_depth` instead of `label`.
+Other keys are extra facts of the data set (for example `label_shared` or `valid_overlap`).
+"""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One weighted term of a loss.
+
+    Attributes:
+        name: identifier in logs, e.g. `contrast`.
+        value: scalar tensor before weighting.
+        weight: factor of this step (ramps included).
+    """
+
+    name: str
+    value: Tensor
+    weight: float = 1.0
+
+    @property
+    def weighted(self) -> Tensor:
+        """The contribution to the total loss."""
+        return self.value * self.weight
+
+
+class Method(nn.Module, abc.ABC):
+    """A way to train one or more models together.
+
+    The engine calls `set_progress`, then `training_losses`, and adds the weighted terms up; it validates and saves
+    what `deployable` returns. A term whose weight is 0 is left out of the list and not computed.
+    Networks that only teach belong into the module tree too; freeze them with `freeze`.
+    """
+
+    augmentation: ClassVar[Literal["joint", "decoupled"]] = "joint"
+    """Kind of batches that this method reads by default; an instance may override it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = 0.0
+
+    def set_progress(self, fraction: float) -> None:
+        """Tell the method how far the run is (0..1), for ramps of weights."""
+        self.progress = fraction
+
+    @abc.abstractmethod
+    def training_losses(self, batch: Batch) -> list[LossTerm]:
+        """Loss terms of a batch; the total is the sum of `weighted`."""
+
+    @abc.abstractmethod
+    def deployable(self) -> dict[str, nn.Module]:
+        """Models to validate and to save at the end, by mode name (`fusion`, `rgb`, `depth`)."""
+
+    def share_points(self) -> dict[str, Tensor]:
+        """Activations of the last `training_losses` call on which gradient shares of the terms are logged."""
+        return {}
+
+    def probes(self) -> dict[str, float]:
+        """Other figures of the last step worth a line in the log."""
+        return {}
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Return `module` in eval mode without gradients, kept so when the method is set to train mode."""
+    module.requires_grad_(False)
+    module.eval()
+    module.train = lambda mode=True: module  # type: ignore[method-assign, assignment]
+    return module
+
+
+def gradient_shares(terms: list[LossTerm], points: Mapping[str, Tensor]) -> dict[str, float]:
+    """Share of every term in the gradient on each activation.
+
+    For activation h the share of term t is ||d(w_t L_t)/dh|| / sum_u ||d(w_u L_u)/dh||: unlike loss values it shows
+    which term steers the features. The graph is kept for the backward pass that follows.
+
+    Returns:
+        `"<point>/<term>"` -> share in 0..1; terms that do not reach a point have share 0.
+    """
+    shares: dict[str, float] = {}
+    for point, activation in points.items():
+        norms = {}
+        for term in terms:
+            (gradient,) = torch.autograd.grad(term.weighted, activation, retain_graph=True, allow_unused=True)
+            norms[term.name] = 0.0 if gradient is None else float(gradient.float().norm())
+        total = sum(norms.values())
+        shares |= {f"{point}/{name}": norm / total if total > 0 else 0.0 for name, norm in norms.items()}
+    return shares

@@ -1,0 +1,47 @@
+# Each command makes its own environment on the first run (stamp files below) and is quick on the second.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))
+RECIPE := setup.py tools/install.py tools/make_venv.sh
+
+.PHONY: help demo test lint bundle clean
+
+help:
+	@echo "make demo [INPUT=bag or folder]  play an RGB-D stream with sensor failures into the node; report in out/demo/"
+	@echo "make test [TESTS=test/...]       all tests (or those named)"
+	@echo "make lint                        ruff and mypy"
+	@echo "make bundle [ARGS=...]           train the shipped model bundle"
+	@echo "make clean                       remove environments, caches and outputs"
+
+# Extras of setup.py in each environment. The demo has no torch.
+.venv-demo/.ready: EXTRAS := ros,cpu,demo
+.venv-test/.ready: EXTRAS := ros,cpu,openvino,demo,training,test
+.venv-lint/.ready: EXTRAS := lint
+.venv-training/.ready: EXTRAS := cpu,demo,training
+
+.venv-%/.ready: $(RECIPE)
+	@tools/make_venv.sh .venv-$* $(EXTRAS)
+	@touch $@
+
+demo: .venv-demo/.ready
+	@.venv-demo/bin/rgbd-seg demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
+
+# Node tests run after the others and one at a time: they watch a live stream and must not starve each other.
+TESTS := test
+test: .venv-test/.ready
+	@.venv-test/bin/python -m pytest $(TESTS) -rs -m "not ros" -n $(WORKERS) --dist worksteal
+	@.venv-test/bin/python -m pytest $(TESTS) -rs -m ros
+
+lint: .venv-lint/.ready
+	@.venv-lint/bin/ruff check .
+	@.venv-lint/bin/ruff format --check .
+	@.venv-lint/bin/mypy
+
+bundle: .venv-training/.ready
+	@.venv-training/bin/python training/train_bundle.py $(ARGS)
+
+clean:
+	@rm -rf .venv-demo .venv-test .venv-lint .venv-training out runs .cache build install log .mypy_cache .ruff_cache
+	@rm -rf .pytest_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

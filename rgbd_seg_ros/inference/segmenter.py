@@ -1,0 +1,230 @@
+"""Images in, labels out: the one class that nodes, replay and evaluation use to run a bundle."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rgbd_seg_ros.core.frames import Mode, Sensor
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Session, UInt8
+from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, make_backend
+from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.preprocess import InputBuffers, to_image_size
+
+logger = logging.getLogger(__name__)
+
+_WARM_UP_RUNS = 2  # the first run allocates, the second one shows that nothing is left to allocate
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a model says about one image.
+
+    Attributes:
+        label: H x W uint8 class index.
+        confidence: H x W uint8, round(255 * probability of the class).
+        stage_ms: milliseconds of `preprocess`, `inference` and `postprocess`.
+    """
+
+    label: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8]
+    stage_ms: dict[str, float]
+
+
+class Segmenter:
+    """Runs the models of a bundle; for one thread at a time.
+
+    Args:
+        bundle: from `load_bundle`.
+        backend: `auto` for the first of `AUTO_ORDER` that works here, or a name out of it.
+        threads: CPU threads of the runtime.
+        preload: keep every mode in memory; otherwise only the one in use, and a switch costs a load.
+        size: (height, width) of the network input, for bundles with dynamic size only.
+        extra: settings of single backends, see docs/inference.md.
+
+    Attributes:
+        backend: name of the backend in use.
+        backend_reason: one sentence: what it runs on and why it was chosen.
+        diagnostics: one sentence for each backend that was tried and failed, oldest first.
+
+    Raises:
+        UserError: no backend can run the bundle, or an argument does not fit it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str = "auto",
+        threads: int = 2,
+        preload: bool = True,
+        size: tuple[int, int] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        if threads < 1:
+            raise UserError(f"threads is {threads}; give at least 1.")
+        self.bundle = bundle
+        self.diagnostics: list[str] = []
+        self._preload = preload
+        self._options = BackendOptions(threads, _network_size(bundle, size), extra or {})
+        self._buffers = InputBuffers(*self._options.size)
+        self._sessions: dict[Mode, Session] = {}
+        self._memory: dict[Mode, float] = {}
+        if backend != "auto":
+            make_backend(backend)  # refuses an unknown name
+        self._candidates = [backend, *(n for n in AUTO_ORDER if n != backend)] if backend != "auto" else [*AUTO_ORDER]
+        self._backend = self._choose(named=backend != "auto")
+
+    @property
+    def modes(self) -> frozenset[Mode]:
+        """The modes that can be asked for."""
+        return self.bundle.modes
+
+    @property
+    def memory_mib(self) -> dict[Mode, float]:
+        """Growth of the process's resident memory by the load of each mode, MiB."""
+        return dict(self._memory)
+
+    def warm_up(self) -> None:
+        """Runs every preloaded mode, so that its first real frame costs what later ones do."""
+        for mode in sorted(self.modes, key=lambda m: m.value) if self._preload else ():
+            height, width = self._options.size
+            rgb = np.zeros((height, width, 3), np.uint8) if Sensor.RGB in mode.sensors else None
+            depth = np.zeros((height, width), np.float32) if Sensor.DEPTH in mode.sensors else None
+            for _ in range(_WARM_UP_RUNS):
+                self.segment(mode, rgb, depth, 1.0)
+
+    def segment(
+        self,
+        mode: Mode,
+        rgb: npt.NDArray[Any] | None,
+        depth: npt.NDArray[Any] | None,
+        metres_per_unit: float = 0.001,
+    ) -> Segmentation:
+        """Labels one frame or pair, at the size of `rgb`, or of `depth` where mode `depth` gets no colour image.
+
+        Args:
+            mode: which model.
+            rgb: H x W x 3 uint8 RGB; read in modes `fusion` and `rgb`.
+            depth: H x W uint16 or float32; read in modes `fusion` and `depth`.
+            metres_per_unit: unit of `depth`.
+
+        Raises:
+            ValueError: an image that `mode` reads is missing or of a wrong type.
+            UserError: the bundle has no such mode.
+            BackendError: every backend failed.
+        """
+        started = time.perf_counter()
+        inputs: dict[str, npt.NDArray[Any]] = {}
+        for sensor in mode.sensors:
+            image = rgb if sensor is Sensor.RGB else depth
+            if image is None:
+                raise ValueError(f"mode {mode.value} needs a {sensor.value} image")
+            buffers = self._buffers
+            inputs[sensor.value] = (
+                buffers.color(image) if sensor is Sensor.RGB else buffers.depth(image, metres_per_unit)
+            )
+        prepared = time.perf_counter()
+        label, confidence = self._run(mode, inputs)
+        inferred = time.perf_counter()
+        reference = rgb if rgb is not None else depth
+        assert reference is not None  # a mode without sensors ended in _run
+        size = (reference.shape[0], reference.shape[1])
+        result = (to_image_size(label, size), to_image_size(confidence, size))
+        stages = {
+            "preprocess": (prepared - started) * 1e3,
+            "inference": (inferred - prepared) * 1e3,
+            "postprocess": (time.perf_counter() - inferred) * 1e3,
+        }
+        return Segmentation(*result, stages)
+
+    def close(self) -> None:
+        """Frees the models."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _choose(self, named: bool) -> Backend:
+        """The first candidate that is usable and loads its models; drops the ones before it."""
+        while self._candidates:
+            backend = make_backend(self._candidates[0])
+            try:
+                device = backend.check(self.bundle)
+                self._load(backend)
+            except BackendError as error:
+                self._give_up_candidate(str(error))
+                if named:
+                    raise UserError(f"backend {backend.name} cannot be used: {error}.") from error
+                continue
+            self.backend = backend.name
+            passed_over = "; ".join(self.diagnostics) or "first choice"
+            self.backend_reason = f"{device} ({'named by the user' if named else passed_over})"
+            return backend
+        raise UserError(f"no backend can run bundle {self.bundle.folder}: {'; '.join(self.diagnostics)}.")
+
+    def _give_up_candidate(self, why: str) -> None:
+        name = self._candidates.pop(0)
+        self.close()
+        self.diagnostics.append(f"{name}: {why}")
+        logger.warning("backend %s is not used: %s", name, why)
+
+    def _load(self, backend: Backend) -> None:
+        modes = sorted(self.modes, key=lambda m: m.value)
+        for mode in modes if self._preload else modes[:1]:
+            self._open(backend, mode)
+
+    def _open(self, backend: Backend, mode: Mode) -> Session:
+        if not self._preload:
+            self.close()
+        before = _resident_mib()
+        session = backend.open(self.bundle, mode, self._options)
+        self._memory[mode] = _resident_mib() - before
+        self._sessions[mode] = session
+        return session
+
+    def _run(self, mode: Mode, inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[UInt8, UInt8]:
+        if mode not in self.modes:
+            raise UserError(f"bundle {self.bundle.folder} has no model for mode '{mode.value}'.")
+        while self._candidates:
+            result = self._attempt(mode, inputs)
+            if result is not None:
+                return result
+        raise BackendError(f"every backend failed: {'; '.join(self.diagnostics)}")
+
+    def _attempt(self, mode: Mode, inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[UInt8, UInt8] | None:
+        """One run; when the backend fails, moves on to the next one and gives nothing."""
+        try:
+            session = self._sessions.get(mode) or self._open(self._backend, mode)
+            return session.run(inputs)
+        except BackendError as error:
+            self._give_up_candidate(str(error))
+        try:
+            self._backend = self._choose(named=False)
+        except UserError as error:
+            raise BackendError(str(error)) from error
+        return None
+
+
+def _network_size(bundle: Bundle, size: tuple[int, int] | None) -> tuple[int, int]:
+    manifest = bundle.manifest
+    fixed = (manifest.height, manifest.width)
+    if size is None or size == fixed:
+        return fixed
+    if not manifest.dynamic:
+        raise UserError(
+            f"bundle {bundle.folder} has the fixed size {fixed[1]}x{fixed[0]}; export it with dynamic size."
+        )
+    return size
+
+
+def _resident_mib() -> float:
+    """Resident memory of this process in MiB (Linux; 0 elsewhere)."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * 4096 / 2**20 if statm.is_file() else 0.0

@@ -1,0 +1,164 @@
+"""Pairing of colour and depth frames by stamp, without ever waiting for a partner that is known not to come."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from rgbd_seg_ros.core.frames import Frame, Sensor
+
+MAX_TOLERANCE_NS = 50_000_000
+DUE_PERIODS = 0.6
+"""A sensor's next frame is due when its newest stamp is at least this many periods old."""
+MAX_LAG_PERIODS = 2.0
+LAG_WEIGHT = 0.2
+REMEMBERED = 16
+"""Frames released alone that a late partner is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Frames that leave the pairing together.
+
+    Attributes:
+        rgb, depth: the pair, or one of them alone.
+        due_ns: steady time at which the release became due.
+        missed: the sensor whose frame was due and did not come in time; None otherwise.
+    """
+
+    rgb: Frame | None
+    depth: Frame | None
+    due_ns: int
+    missed: Sensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairingClock:
+    """What the pairing must know of the sensors at one moment; times in nanoseconds.
+
+    Attributes:
+        tolerance_ns: largest difference of stamps within a pair.
+        timeout_ns: wait for a partner beyond the moment at which it usually arrives.
+        period_ns: expected period of each sensor.
+        alive: whether a partner frame of that sensor can be expected at all.
+    """
+
+    tolerance_ns: float
+    timeout_ns: float
+    period_ns: dict[Sensor, float]
+    alive: dict[Sensor, bool]
+
+
+class Pairer:
+    """Holds the frames that wait for a partner; every frame put in comes out exactly once.
+
+    A frame leaves at once when its partner is already here, when the partner's sensor is known dead, when the partner
+    cannot come any more (a newer frame of its sensor came), or when none is due (a slower sensor); otherwise when the
+    pairing timeout has passed.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Sensor, list[Frame]] = {s: [] for s in Sensor}
+        self._newest: dict[Sensor, int | None] = dict.fromkeys(Sensor)
+        self._alone: dict[Sensor, deque[tuple[int, int]]] = {s: deque(maxlen=REMEMBERED) for s in Sensor}
+        self._lag_ns: dict[Sensor, float] = dict.fromkeys(Sensor, 0.0)
+
+    @property
+    def lag_ns(self) -> dict[Sensor, float]:
+        """Learned: how much later than its partner a frame of each sensor usually arrives."""
+        return dict(self._lag_ns)
+
+    def add(self, frame: Frame, clock: PairingClock) -> list[Release]:
+        """Take one frame; returns what became complete or pointless to wait for, oldest first."""
+        sensor = frame.sensor
+        self._newest[sensor] = frame.stamp_ns
+        partner = self._nearest(frame, clock)
+        if partner is None:
+            self._learn_from_late(frame, clock)
+            self._waiting[sensor].append(frame)
+            return self.due(frame.arrival_ns, clock)
+        self._waiting[sensor.other].remove(partner)
+        self._learn(sensor, frame.arrival_ns - partner.arrival_ns, clock)
+        before = self._release_older(sensor.other, partner.stamp_ns, frame.arrival_ns)
+        before += self._release_older(sensor, frame.stamp_ns, frame.arrival_ns)
+        rgb, depth = (frame, partner) if sensor is Sensor.RGB else (partner, frame)
+        return [*sorted(before, key=_stamp), Release(rgb, depth, frame.arrival_ns), *self.due(frame.arrival_ns, clock)]
+
+    def due(self, now_ns: int, clock: PairingClock) -> list[Release]:
+        """Release the frames that need not, or must not, wait any longer, oldest first."""
+        out: list[Release] = []
+        for sensor in Sensor:
+            keep: list[Frame] = []
+            for frame in self._waiting[sensor]:
+                until = self._until(frame, clock)
+                if until is None:
+                    out.append(self._single(frame, now_ns))
+                elif now_ns >= until:
+                    out.append(self._single(frame, until, missed=sensor.other))
+                else:
+                    keep.append(frame)
+            self._waiting[sensor] = keep
+        return sorted(out, key=_stamp)
+
+    def deadline_ns(self, clock: PairingClock) -> int | None:
+        """Steady time of the next timeout; None while nothing waits."""
+        times = [self._until(f, clock) or f.arrival_ns for s in Sensor for f in self._waiting[s]]
+        return min(times, default=None)
+
+    def reset(self, sensor: Sensor, now_ns: int) -> list[Release]:
+        """The stamps of `sensor` started over: release what waits and forget its older stamps."""
+        out = [self._single(f, now_ns) for f in self._waiting[sensor]]
+        self._waiting[sensor] = []
+        self._newest[sensor] = None
+        self._alone[sensor].clear()
+        return out
+
+    def flush(self, now_ns: int) -> list[Release]:
+        """Release everything (shutdown)."""
+        return sorted((r for s in Sensor for r in self.reset(s, now_ns)), key=_stamp)
+
+    def _nearest(self, frame: Frame, clock: PairingClock) -> Frame | None:
+        waiting = self._waiting[frame.sensor.other]
+        nearest = min(waiting, key=lambda f: abs(f.stamp_ns - frame.stamp_ns), default=None)
+        if nearest is None or abs(nearest.stamp_ns - frame.stamp_ns) > clock.tolerance_ns:
+            return None
+        return nearest
+
+    def _until(self, frame: Frame, clock: PairingClock) -> int | None:
+        """Steady time until which `frame` waits; None when waiting is pointless."""
+        other = frame.sensor.other
+        if not clock.alive[other]:
+            return None
+        newest = self._newest[other]
+        # Stamps of a sensor only grow: after `newest` the next one is a period later, too late for this frame.
+        if newest is not None and newest > frame.stamp_ns - DUE_PERIODS * clock.period_ns[other]:
+            return None
+        return frame.arrival_ns + int(clock.timeout_ns + self._lag_ns[other])
+
+    def _release_older(self, sensor: Sensor, stamp_ns: int, now_ns: int) -> list[Release]:
+        older = [f for f in self._waiting[sensor] if f.stamp_ns < stamp_ns]
+        self._waiting[sensor] = [f for f in self._waiting[sensor] if f.stamp_ns >= stamp_ns]
+        return [self._single(f, now_ns) for f in older]
+
+    def _single(self, frame: Frame, due_ns: int, missed: Sensor | None = None) -> Release:
+        self._alone[frame.sensor].append((frame.stamp_ns, frame.arrival_ns))
+        rgb, depth = (frame, None) if frame.sensor is Sensor.RGB else (None, frame)
+        return Release(rgb, depth, due_ns, missed)
+
+    def _learn_from_late(self, frame: Frame, clock: PairingClock) -> None:
+        """A partner that came after its frame had left teaches how long to wait."""
+        for stamp_ns, arrival_ns in self._alone[frame.sensor.other]:
+            if abs(stamp_ns - frame.stamp_ns) <= clock.tolerance_ns:
+                self._learn(frame.sensor, frame.arrival_ns - arrival_ns, clock)
+                return
+
+    def _learn(self, later: Sensor, lag_ns: int, clock: PairingClock) -> None:
+        most = MAX_LAG_PERIODS * clock.period_ns[later]
+        for sensor, lag in ((later, min(lag_ns, most)), (later.other, 0.0)):
+            self._lag_ns[sensor] += LAG_WEIGHT * (lag - self._lag_ns[sensor])
+
+
+def _stamp(release: Release) -> int:
+    frame = release.rgb or release.depth
+    assert frame is not None
+    return frame.stamp_ns

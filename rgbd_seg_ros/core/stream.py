@@ -1,0 +1,210 @@
+"""Frames in, work orders out: health, pairing and mode choice put together.
+
+Everything here is synchronous and single-threaded; time is an argument. Whoever owns the stream calls `accept` for each
+decoded frame, `reject` for each message that could not be decoded, and `orders` after that and at `deadline_ns`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
+from rgbd_seg_ros.core.health import HealthConfig, SensorHealth
+from rgbd_seg_ros.core.modes import ModeConfig, ModeSelector
+from rgbd_seg_ros.core.pairing import MAX_TOLERANCE_NS, Pairer, PairingClock, Release
+from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport, StreamSnapshot, WorkOrder
+
+DISAGREEMENT_NS = 1_000_000_000
+"""Stamps of the two sensors that are this far apart at the same moment come from different time bases."""
+DEFAULT_PERIOD_NS = 33_333_333
+"""Assumed by the pairing until the period of a sensor is learned."""
+LATE_PERIODS = 2.0
+"""A lone frame older by this many periods than the newest label is not labelled any more: its moment has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """Settings of a stream.
+
+    Attributes:
+        health: thresholds of each sensor.
+        mode: hysteresis of the mode choice.
+        pairing_tolerance_ns: largest difference of stamps in a pair; None is half a frame period, 50 ms at most.
+        pairing_timeout_ns: wait for a partner beyond its usual arrival; None is half a frame period.
+    """
+
+    health: dict[Sensor, HealthConfig] = field(default_factory=lambda: {s: HealthConfig() for s in Sensor})
+    mode: ModeConfig = field(default_factory=ModeConfig)
+    pairing_tolerance_ns: int | None = None
+    pairing_timeout_ns: int | None = None
+
+
+class RgbdStream:
+    """The state of one RGB-D stream.
+
+    Every frame given to `accept` leaves exactly once: in a work order (as half of a pair or alone) or as a drop with
+    its reason.
+    """
+
+    def __init__(self, config: StreamConfig, modes: frozenset[Mode]) -> None:
+        self._config = config
+        self._health = {s: SensorHealth(s, config.health.get(s, HealthConfig())) for s in Sensor}
+        self._selector = ModeSelector(config.mode, modes)
+        self._pairer = Pairer()
+        self._orders: list[WorkOrder] = []
+        self._drops: list[Drop] = []
+        self._switches: list[ModeSwitch] = []
+        self._newest_label_ns: int | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of the stream as of the last call."""
+        return self._selector.mode
+
+    def accept(self, frame: Frame, now_ns: int) -> None:
+        """Take one decoded frame.
+
+        Args:
+            frame: the frame; its `arrival_ns` is the steady time at which its message arrived.
+            now_ns: steady time, not before `frame.arrival_ns`.
+        """
+        sensor = frame.sensor
+        health, other = self._health[sensor], self._health[sensor.other]
+        health.message(frame.arrival_ns)
+        admission = health.admit(frame, other)
+        if admission.reset:
+            self._newest_label_ns = None
+            self._release(self._pairer.reset(sensor, now_ns), now_ns)
+        self._refresh(now_ns)
+        if admission.reason is None:
+            disagreement = self._disagreement(sensor, now_ns)
+            if disagreement:
+                admission = type(admission)(DropReason.STAMP_JUMP, disagreement)
+        if admission.reason is not None:
+            self._drops.append(Drop(sensor, frame.stamp_ns, admission.reason, admission.detail))
+            self._release(self._pairer.due(now_ns, self._clock(now_ns)), now_ns)
+            return
+        self._release(self._pairer.add(frame, self._clock(now_ns)), now_ns)
+
+    def reject(self, sensor: Sensor, stamp_ns: int | None, reason: DropReason, detail: str, now_ns: int) -> None:
+        """Count a message that could not become a frame (INVALID), or that was never decoded (OVERLOAD)."""
+        health = self._health[sensor]
+        health.message(now_ns)
+        if reason is DropReason.INVALID:
+            health.reject(detail)
+        self._drops.append(Drop(sensor, stamp_ns, reason, detail))
+        self._refresh(now_ns)
+
+    def orders(self, now_ns: int) -> list[WorkOrder]:
+        """Everything that is due at `now_ns`, oldest first; also where a silent sensor is noticed."""
+        self._refresh(now_ns)
+        self._release(self._pairer.due(now_ns, self._clock(now_ns)), now_ns)
+        orders, self._orders = self._orders, []
+        return orders
+
+    def flush(self, now_ns: int) -> None:
+        """Drop the frames that still wait for a partner (shutdown)."""
+        for release in self._pairer.flush(now_ns):
+            for frame in (release.rgb, release.depth):
+                if frame is not None:
+                    self._drops.append(Drop(frame.sensor, frame.stamp_ns, DropReason.SHUTDOWN, "the stream was closed"))
+
+    def deadline_ns(self) -> int | None:
+        """Steady time at which `orders` should be called although no frame has come; None when nothing is pending."""
+        candidates = [self._pairer.deadline_ns(self._clock(None))]
+        if self._selector.mode is not Mode.NONE:
+            candidates += [self._health[s].stale_at_ns for s in self._selector.mode.sensors]
+        return min((c for c in candidates if c is not None), default=None)
+
+    def take_drops(self) -> list[Drop]:
+        """Frames that left without a label since the last call."""
+        drops, self._drops = self._drops, []
+        return drops
+
+    def take_switches(self) -> list[ModeSwitch]:
+        """Changes of mode since the last call, oldest first."""
+        switches, self._switches = self._switches, []
+        return switches
+
+    def snapshot(self, now_ns: int) -> StreamSnapshot:
+        """Mode and health at `now_ns`."""
+        return StreamSnapshot(self._selector.mode, self._selector.reason, self._reports(now_ns))
+
+    def _reports(self, now_ns: int) -> dict[Sensor, SensorReport]:
+        return {s: self._health[s].report(now_ns, self._health[s.other], self._disagreement(s, now_ns)) for s in Sensor}
+
+    def _refresh(self, now_ns: int) -> None:
+        """Recompute the mode from the health of the sensors."""
+        reports = self._reports(now_ns)
+        causes = [f"{s.value} {r.state.value}: {r.cause}" for s, r in reports.items() if not r.state.usable]
+        before = self._selector.mode
+        usable = {s: r.state.usable for s, r in reports.items()}
+        if self._selector.update(usable, "; ".join(causes), now_ns):
+            self._switches.append(ModeSwitch(now_ns, before, self._selector.mode, self._selector.reason))
+
+    def _disagreement(self, sensor: Sensor, now_ns: int) -> str:
+        """How the stamps of `sensor` disagree with the partner's; blames the one whose time base changed last."""
+        mine, partner = self._health[sensor], self._health[sensor.other]
+        a, b = mine.stamps.offset_ns, partner.stamps.offset_ns
+        if a is None or b is None or mine.stamps.reset_ns is None or partner.silent(now_ns):
+            return ""
+        if abs(a - b) < DISAGREEMENT_NS or mine.stamps.reset_ns <= (partner.stamps.reset_ns or 0):
+            return ""
+        return f"stamps are {(a - b) / 1e9:+.3f} s off those of {sensor.other.value}"
+
+    def _clock(self, now_ns: int | None) -> PairingClock:
+        periods = {s: self._period_ns(s) for s in Sensor}
+        half = 0.5 * min(periods.values())
+        tolerance, timeout = self._config.pairing_tolerance_ns, self._config.pairing_timeout_ns
+        alive = dict.fromkeys(Sensor, True)
+        if now_ns is not None:
+            alive = {s: r.state.usable for s, r in self._reports(now_ns).items()}
+        return PairingClock(
+            tolerance_ns=min(half, MAX_TOLERANCE_NS) if tolerance is None else tolerance,
+            timeout_ns=half if timeout is None else timeout,
+            period_ns=periods,
+            alive=alive,
+        )
+
+    def _period_ns(self, sensor: Sensor) -> float:
+        rate = self._health[sensor].rate
+        return rate.expected_period_ns or rate.measured_period_ns or DEFAULT_PERIOD_NS
+
+    def _release(self, releases: list[Release], now_ns: int) -> None:
+        for release in releases:
+            if release.rgb is not None and release.depth is not None:
+                self._selector.good_pair()
+                self._refresh(now_ns)
+                self._order(self._selector.mode, release, self._selector.reason, now_ns)
+            else:
+                self._single(release, now_ns)
+
+    def _single(self, release: Release, now_ns: int) -> None:
+        frame = release.rgb or release.depth
+        assert frame is not None
+        if release.missed is not None:
+            waited_ms = (release.due_ns - frame.arrival_ns) / 1e6
+            self._health[release.missed].miss(f"no frame within {waited_ms:.1f} ms of its partner")
+            self._selector.lost_partner()
+            self._refresh(now_ns)
+        mode = self._selector.for_single(frame.sensor)
+        if mode is Mode.NONE:
+            detail = f"the bundle has no model for {frame.sensor.value} alone"
+            self._drops.append(Drop(frame.sensor, frame.stamp_ns, DropReason.NO_MODEL, detail))
+        elif self._too_late(frame):
+            detail = "its moment is already labelled"
+            self._drops.append(Drop(frame.sensor, frame.stamp_ns, DropReason.LATE, detail))
+        else:
+            self._order(mode, release, self._selector.reason, now_ns)
+
+    def _too_late(self, frame: Frame) -> bool:
+        if self._newest_label_ns is None:
+            return False
+        return self._newest_label_ns - frame.stamp_ns > LATE_PERIODS * self._period_ns(frame.sensor)
+
+    def _order(self, mode: Mode, release: Release, reason: str, now_ns: int) -> None:
+        order = WorkOrder(mode, release.rgb, release.depth, reason, now_ns, 0)
+        waited = max(0, now_ns - min(f.arrival_ns for f in order.frames))
+        self._orders.append(WorkOrder(mode, release.rgb, release.depth, reason, now_ns, waited))
+        newest = max(f.stamp_ns for f in order.frames)
+        self._newest_label_ns = newest if self._newest_label_ns is None else max(newest, self._newest_label_ns)

@@ -1,0 +1,1 @@
+"""The commands of `rgbd-seg`, one file each."""

@@ -22,7 +22,7 @@ _INTERRUPTED = 130  # what shells report for SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line `argv` (default: of this process) and gives its exit status; 2 for a mistake of the user."""
+    """Runs `argv` (default: the arguments of this process) and gives the exit status, 2 for a mistake of the user."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = find_commands()
     parser = argparse.ArgumentParser("rgbd-seg", description="RGB-D semantic segmentation for ROS 2.")

@@ -54,6 +54,14 @@ class Method(nn.Module, abc.ABC):
         super().__init__()
         self.progress = 0.0
 
+    def train(self, mode: bool = True) -> Method:
+        """Set train or eval mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self.modules():
+            if getattr(part, "is_frozen", False):
+                part.eval()
+        return self
+
     def set_progress(self, fraction: float) -> None:
         """Tell the method how far the run is (0..1), for ramps of weights."""
         self.progress = fraction
@@ -76,11 +84,10 @@ class Method(nn.Module, abc.ABC):
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Return `module` in eval mode without gradients, kept so when the method is set to train mode."""
+    """Return `module` in eval mode without gradients; a `Method` that holds it keeps it so while it trains."""
     module.requires_grad_(False)
-    module.eval()
-    module.train = lambda mode=True: module  # type: ignore[method-assign, assignment]
-    return module
+    module.is_frozen = True  # type: ignore[assignment]
+    return module.eval()
 
 
 def gradient_shares(terms: list[LossTerm], points: Mapping[str, Tensor]) -> dict[str, float]:

@@ -20,7 +20,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write `text` under a temporary name and move it into place."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,118 @@
+"""The engine trains, logs, stops, resumes and saves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from toy_training import ToyMethod, toy_config, toy_data
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_training.config import TrainConfig
+from rgbd_seg_training.fit import fit, seed_everything
+from rgbd_seg_training.run_folder import RunFolder
+
+
+class Interrupted(Exception):
+    """Stands for a power cut."""
+
+
+class InterruptedMethod(ToyMethod):
+    """Dies in training step `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+        self.calls = 0
+
+    def training_losses(self, batch):  # type: ignore[no-untyped-def]
+        self.calls += 1
+        if self.calls > self.at:
+            raise Interrupted
+        return super().training_losses(batch)
+
+
+def train(run: Path, config: TrainConfig, method: ToyMethod | None = None, resume: bool = False) -> ToyMethod:
+    seed_everything(config)
+    method = method or ToyMethod()
+    fit(method, toy_data(), config, RunFolder(run), {"train": config}, resume=resume, progress_bar=False)
+    return method
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with RunFolder(run).metrics.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"ema": 0.9}, {"accumulate": 2}, {"epoch_steps": 3, "steps": 12}, {"precision": "bf16-mixed"}]
+)
+def test_an_interrupted_run_ends_in_the_same_weights_as_an_unbroken_one(tmp_path: Path, changes: dict) -> None:
+    config = toy_config(**changes)
+    whole = train(tmp_path / "whole", config)
+    seed_everything(config)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "cut", config, InterruptedMethod(at=8))
+    torch.manual_seed(99)  # whatever the second process starts with must not matter
+    resumed = train(tmp_path / "cut", config, ToyMethod(), resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+def test_every_term_is_logged_with_its_weighted_share_and_the_shares_add_up_to_one(tmp_path: Path) -> None:
+    train(tmp_path, toy_config(gradient_shares_every=1))
+    for row in rows(tmp_path):
+        assert float(row["share/segmentation"]) + float(row["share/small"]) == pytest.approx(1, abs=1e-5)
+        assert float(row["gradient/hidden/segmentation"]) + float(row["gradient/hidden/small"]) == pytest.approx(1)
+        assert float(row["loss/total"]) == pytest.approx(
+            float(row["loss/segmentation"]) + 0.01 * float(row["loss/small"]), rel=1e-4
+        )
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_training_lowers_the_loss_and_the_model_on_disk_is_the_trained_one(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    method = train(tmp_path, toy_config(epochs=12))
+    losses = [float(row["loss/segmentation"]) for row in rows(tmp_path)]
+    assert losses[-1] < losses[0]
+    saved = load_file(tmp_path / "models" / "rgb" / "model.safetensors")
+    for name, value in method.model.state_dict().items():
+        assert torch.equal(saved[name], value), name
+
+
+def test_a_time_limit_ends_the_run_early_with_an_annealed_rate(tmp_path: Path) -> None:
+    train(tmp_path, toy_config(epochs=100_000, minutes=0.02))
+    last = rows(tmp_path)[-1]
+    assert int(last["step"]) < 500_000
+    assert float(last["rate"]) < 0.02 * 0.5
+
+
+def test_early_stop_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
+    from rgbd_seg_training.optim import OptimizerConfig
+
+    config = toy_config(epochs=50, patience=2, optimizer=OptimizerConfig(lr=1e-12))
+    train(tmp_path, config)
+    assert len(rows(tmp_path)) <= 4
+
+
+def test_a_finished_run_is_returned_without_training(tmp_path: Path) -> None:
+    train(tmp_path, toy_config())
+    method = InterruptedMethod(at=0)
+    train(tmp_path, toy_config(), method, resume=True)
+    assert method.calls == 0
+
+
+def test_a_run_folder_in_use_is_refused_without_resume(tmp_path: Path) -> None:
+    train(tmp_path, toy_config())
+    with pytest.raises(UserError, match="already holds a run"):
+        train(tmp_path, toy_config())
+
+
+def test_resuming_with_other_settings_names_the_setting(tmp_path: Path) -> None:
+    train(tmp_path, toy_config())
+    with pytest.raises(UserError, match="batch_size"):
+        train(tmp_path, toy_config(batch_size=5), resume=True)

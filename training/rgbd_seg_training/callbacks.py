@@ -1,0 +1,71 @@
+"""Callbacks of the engine: moving average of weights, CSV history."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+from .run_folder import write_atomically
+
+
+class MovingAverage(WeightAveraging):
+    """Exponential moving average of weights and buffers, validated and saved in place of the raw weights.
+
+    The decay starts low and rises to `decay`: min(decay, (1 + n) / (10 + n)) at update n, so that short runs
+    do not drag their first weights along.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(mean: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+            count = int(updates)
+            factor = min(decay, (1 + count) / (10 + count))
+            if not torch.is_floating_point(mean):
+                return current
+            return mean.lerp(current.to(mean.dtype), 1 - factor)
+
+        super().__init__(avg_fn=average)
+
+
+class CsvHistory(pl.Callback):
+    """One row of figures per epoch in `metrics.csv`.
+
+    The rows are part of the checkpoint: a resumed run continues the table where its checkpoint ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch's figures and write the table anew."""
+        figures = {
+            name.removesuffix("_epoch"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if not name.endswith("_step")
+        }
+        self.rows.append({"step": trainer.global_step, **dict(sorted(figures.items()))})
+        if trainer.is_global_zero:
+            write_atomically(self._path, self._table())
+
+    def _table(self) -> str:
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        out = io.StringIO()
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return out.getvalue()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Rows of the part before the interruption."""
+        self.rows = list(state_dict["rows"])

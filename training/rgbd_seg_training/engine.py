@@ -1,0 +1,218 @@
+"""The Lightning module around a method: steps, schedule, logging, validation, exact resume."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from rgbd_seg_ros.core.frames import UNLABELLED
+
+from .config import TrainConfig
+from .loading import TrainingData, training_loader, validation_loader
+from .method import Batch, LossTerm, Method, gradient_shares
+from .optim import build_optimizer, rate_factor
+
+
+def mean_iou(confusion: Tensor) -> Tensor:
+    """Mean IoU of a K x K confusion matrix (rows truth) over the classes that occur in truth or prediction."""
+    confusion = confusion.double()
+    hit = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return (hit / union)[union > 0].mean()
+
+
+def model_inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The tensors of `batch` that a model of the registry reads (`model.spec.inputs`)."""
+    return {name: batch[name] for name in model.spec.inputs}  # type: ignore[union-attr, operator]
+
+
+class Engine(pl.LightningModule):
+    """Trains a `Method`.
+
+    All that decides a run lies in its state: weights, AdamW moments, step count (the rate is a function of it), elapsed
+    time, random states. The data order is a function of seed and step. A run that was interrupted
+    continues from the last finished epoch as if nothing had happened.
+    """
+
+    def __init__(self, method: Method, data: TrainingData, config: TrainConfig) -> None:
+        super().__init__()
+        self.method = method
+        self._config = config
+        self._data = data
+        self.elapsed_s = 0.0
+        self._tick: float | None = None
+        self._random_states: dict[str, Any] | None = None
+        self._confusion = nn.ModuleDict(
+            {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
+        )
+        if config.channels_last:
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    # Length of the run
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps between two validations."""
+        return self._config.steps_per_epoch(len(self._data.train), self.trainer.world_size)
+
+    @property
+    def run_progress(self) -> float:
+        """Finished share of the run, by steps or by time, whichever is further."""
+        total = self._config.total_steps(len(self._data.train), self.trainer.world_size)
+        by_steps = self.global_step / total
+        limit_s = self._config.minutes * 60
+        return max(by_steps, self.elapsed_s / limit_s) if limit_s > 0 else by_steps
+
+    def _clock(self) -> None:
+        now = time.monotonic()
+        if self._tick is not None:
+            self.elapsed_s += now - self._tick
+        self._tick = now
+
+    # Data
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The batches of the epoch that the step count points at."""
+        return training_loader(
+            self._data,
+            batch=self._config.batch_size,
+            batches=self.steps_per_epoch * self._config.accumulate,
+            seed=self._config.seed,
+            epoch=self.global_step // self.steps_per_epoch,
+            workers=self._config.workers,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """This process's part of the validation split."""
+        loader = validation_loader(
+            self._data,
+            batch=self._config.batch_size,
+            workers=self._config.workers,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+        return [] if loader is None else loader
+
+    # Training
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW without decay on biases and norms; the rate is set at every step from the progress."""
+        return build_optimizer(self.method, self._config.optimizer)
+
+    def on_train_start(self) -> None:
+        """Put the random states of the interrupted part back."""
+        self._tick = time.monotonic()
+        if self._random_states is not None:
+            restore_random_states(self._random_states)
+            self._random_states = None
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set learning rate and ramps."""
+        self._clock()
+        progress = min(self.run_progress, 1.0)
+        rate = self._config.optimizer.lr * rate_factor(progress, self._config.optimizer)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        self.method.set_progress(progress)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the weighted terms, each of them logged."""
+        terms = self.method.training_losses(batch)
+        total = torch.stack([term.weighted.float() for term in terms]).sum()
+        self._log_terms(terms, total)
+        every = self._config.gradient_shares_every
+        if every and self.global_step % every == 0 and batch_idx % self._config.accumulate == 0:
+            shares = gradient_shares(terms, self.method.share_points())
+            self.log_dict({f"gradient/{name}": share for name, share in shares.items()}, on_step=False, on_epoch=True)
+        return total
+
+    def _log_terms(self, terms: list[LossTerm], total: Tensor) -> None:
+        scale = float(total.detach())
+        figures = {"loss/total": scale}
+        for term in terms:
+            value = float(term.value.detach())
+            figures |= {
+                f"loss/{term.name}": value,
+                f"share/{term.name}": term.weight * value / scale if scale else 0.0,
+            }
+        figures |= {f"probe/{name}": value for name, value in self.method.probes().items()}
+        figures["rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict(figures, on_step=True, on_epoch=True, batch_size=self._config.batch_size)
+        self.log("loss", scale, prog_bar=True, logger=False, batch_size=self._config.batch_size)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """End the run when its time is up."""
+        self._clock()
+        if self.run_progress >= 1.0:
+            self.trainer.should_stop = True
+
+    # Validation
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch of every deployable model to its confusion matrix."""
+        for mode, model in self.method.deployable().items():
+            logits = model(**model_inputs(model, batch))
+            self._confusion[mode].update(logits.argmax(1), batch["label"])  # type: ignore[union-attr, operator]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log mean IoU and pixel accuracy of every mode, and `val/miou`, their mean."""
+        scores = []
+        for mode, metric in self._confusion.items():
+            confusion = metric.compute()  # type: ignore[union-attr, operator]
+            metric.reset()  # type: ignore[union-attr, operator]
+            scores.append(mean_iou(confusion))
+            accuracy = confusion.diagonal().sum() / confusion.sum().clamp(min=1)
+            self.log_dict({f"val/miou_{mode}": scores[-1], f"val/pixel_accuracy_{mode}": accuracy})
+        self.log("val/miou", torch.stack(scores).mean(), prog_bar=True)
+
+    # Resume
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep time and random states, as plain types that load without unpickling code."""
+        checkpoint["elapsed_s"] = self.elapsed_s
+        checkpoint["random_states"] = random_states()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember time and random states for `on_train_start`."""
+        self.elapsed_s = float(checkpoint["elapsed_s"])
+        self._random_states = checkpoint["random_states"]
+
+
+def random_states() -> dict[str, Any]:
+    """States of the generators of Python, NumPy and torch as plain types and tensors."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    states: dict[str, Any] = {
+        "python": [list(part) if isinstance(part, tuple) else part for part in random.getstate()],
+        "numpy": [
+            name,
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put back what `random_states` took."""
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, words, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, words.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"].cpu())
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])

@@ -1,0 +1,148 @@
+"""`fit`: train a method into a run folder, from the start or from where it stopped."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from rgbd_seg_ros.models.checkpoint import save_model
+
+from .callbacks import CsvHistory, MovingAverage
+from .config import TrainConfig
+from .engine import Engine
+from .loading import TrainingData
+from .method import Method
+from .run_folder import RunFolder
+
+
+def seed_everything(config: TrainConfig) -> None:
+    """Seed Python, NumPy and torch and set torch's threads; call it before models are built."""
+    pl.seed_everything(config.seed, verbose=False)
+    if config.threads > 0:
+        torch.set_num_threads(config.threads)
+
+
+def fit(
+    method: Method,
+    data: TrainingData,
+    config: TrainConfig,
+    run: RunFolder,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    progress_bar: bool = True,
+) -> dict[str, Any]:
+    """Train `method` and save its models in `run`.
+
+    Args:
+        method: losses and models.
+        data: training and validation samples.
+        config: engine settings.
+        run: where everything goes.
+        settings: the whole configuration, kept in the run folder and beside the models.
+        resume: continue an interrupted run; a finished one is returned as it is.
+        progress_bar: show progress on the terminal.
+
+    Returns:
+        Figures of the run: steps, seconds, peak memory, trainable parameters, last and best validation.
+
+    Raises:
+        UserError: the run folder belongs to another run, or an option is unusable.
+    """
+    checkpoint = run.open(settings, resume)
+    if run.finished:
+        return run.read_result()
+    engine = Engine(method, data, config)
+    history = CsvHistory(run.metrics)
+    trainer = _trainer(config, run, data, history, progress_bar)
+    started = time.monotonic()
+    trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    for callback in trainer.callbacks:
+        if isinstance(callback, MovingAverage):
+            callback.on_train_end(trainer, engine)  # Lightning leaves it out when the checkpoint was the last one.
+    _restore_best(engine, trainer, config)
+    result = _result(engine, trainer, history, time.monotonic() - started)
+    if trainer.is_global_zero:
+        for mode, model in method.deployable().items():
+            save_model(model, run.models / mode, {**result, "settings": dict(settings)})
+        run.write_result(result)
+    return result
+
+
+def _trainer(
+    config: TrainConfig, run: RunFolder, data: TrainingData, history: CsvHistory, progress_bar: bool
+) -> pl.Trainer:
+    best = ModelCheckpoint(
+        run.checkpoints,
+        "best",
+        monitor="val/miou" if data.validation else None,
+        mode="max",
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(run.checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[pl.Callback] = [history]
+    if config.ema > 0:
+        callbacks.append(MovingAverage(config.ema))
+    if progress_bar:
+        callbacks.append(RichProgressBar())
+    if data.validation is not None:
+        if config.patience > 0:
+            callbacks.append(EarlyStopping("val/miou", patience=config.patience, mode="max"))
+        if config.keep == "best":
+            callbacks.append(best)
+    callbacks.append(last)
+    processes = config.devices if isinstance(config.devices, int) else 1
+    return pl.Trainer(
+        default_root_dir=run.path,
+        accelerator=config.accelerator,
+        devices=config.devices,
+        # Terms that a ramp leaves out have parameters without gradients in that step.
+        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+        precision=config.precision,
+        max_epochs=-1,
+        max_steps=config.total_steps(len(data.train), processes),
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.optimizer.clip or None,
+        check_val_every_n_epoch=config.validate_every,
+        limit_val_batches=1.0 if data.validation is not None else 0,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        log_every_n_steps=config.log_every,
+        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+        callbacks=callbacks,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+    )
+
+
+def _restore_best(engine: Engine, trainer: pl.Trainer, config: TrainConfig) -> None:
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor is not None]
+    if config.keep == "best" and kept and kept[0].best_model_path:
+        state = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        engine.load_state_dict(state)
+
+
+def _result(engine: Engine, trainer: pl.Trainer, history: CsvHistory, seconds: float) -> dict[str, Any]:
+    validations = [row for row in history.rows if "val/miou" in row]
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    return {
+        "steps": trainer.global_step,
+        "seconds": round(engine.elapsed_s, 3),
+        "seconds_last_part": round(seconds, 3),
+        "parameters_trained": sum(p.numel() for p in engine.method.parameters() if p.requires_grad),
+        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_gpu_mib": round(peak / 2**20, 1),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "validation": validations[-1] if validations else {},
+        "best_validation": max(validations, key=lambda row: row["val/miou"], default={}),
+    }

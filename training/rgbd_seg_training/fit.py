@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from .config import TrainConfig
 from .engine import Engine
 from .loading import TrainingData
 from .method import Method
-from .run_folder import RunFolder
+from .run_folder import RunFolder, plain
 
 
 def seed_everything(config: TrainConfig) -> None:
@@ -59,6 +60,8 @@ def fit(
     checkpoint = run.open(settings, resume)
     if run.finished:
         return run.read_result()
+    # Lightning's own lines repeat what the run folder says; its warnings stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     engine = Engine(method, data, config)
     history = CsvHistory(run.metrics)
     trainer = _trainer(config, run, data, history, progress_bar)
@@ -73,7 +76,7 @@ def fit(
     result = _result(engine, trainer, history, time.monotonic() - started)
     if trainer.is_global_zero:
         for mode, model in method.deployable().items():
-            save_model(model, run.models / mode, {**result, "settings": dict(settings)})
+            save_model(model, run.models / mode, {**result, "settings": plain(settings)})
         run.write_result(result)
     return result
 
@@ -117,7 +120,7 @@ def _trainer(
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
-        log_every_n_steps=config.log_every,
+        log_every_n_steps=min(config.log_every, config.steps_per_epoch(len(data.train), processes)),
         logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
         callbacks=callbacks,
         enable_progress_bar=progress_bar,

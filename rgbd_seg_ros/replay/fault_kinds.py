@@ -1,0 +1,103 @@
+"""The vocabulary of faults: what each one is called, what its strength means and what a watcher should call it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.replay.record import Record
+
+
+class Effect(str, enum.Enum):
+    """What a fault does to the use of its stream."""
+
+    LOST = "lost"
+    """Nothing usable arrives: a watcher should give the stream up."""
+    DEGRADED = "degraded"
+    """Frames are worse, later or rarer, but still of use."""
+    MISMATCH = "mismatch"
+    """Lost where only one stream has it: its stamps no longer agree with the partner's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a fault may know beside the record.
+
+    Attributes:
+        strength: the fault's strength.
+        start_ns: start of the fault on the play's clock.
+        elapsed_ns: time of the record since `start_ns`.
+        held: last record of the stream before the fault; None when there was none.
+        rng: generator that depends on the fault's seed, the stream and the frame's number only.
+        period_ns: period of the stream.
+    """
+
+    strength: float
+    start_ns: int
+    elapsed_ns: int
+    held: Record | None
+    rng: np.random.Generator
+    period_ns: int
+
+
+Change = Callable[[Record, Moment], list[Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One kind of fault.
+
+    Attributes:
+        name: as scenarios write it.
+        change: pure function: one record in, the records that are sent instead out (none, one or more).
+        strength: default strength.
+        unit: what strength counts, for people.
+        effect: whether the stream is lost or degraded by the default strength.
+        expected: names of the sensor states that the node may report for it; empty where it need not notice.
+        streams: the streams it makes sense on.
+        about: one sentence.
+    """
+
+    name: str
+    change: Change
+    strength: float
+    unit: str
+    effect: Effect
+    expected: frozenset[str]
+    streams: frozenset[Sensor]
+    about: str
+
+
+KINDS: dict[str, FaultKind] = {}
+"""Every kind by name; filled by the `kind` decorator."""
+
+BOTH = frozenset(Sensor)
+
+
+def kind(
+    name: str,
+    about: str,
+    *,
+    strength: float = 1.0,
+    unit: str = "unused",
+    effect: Effect = Effect.DEGRADED,
+    expected: str = "",
+    streams: frozenset[Sensor] = BOTH,
+) -> Callable[[Change], Change]:
+    """Registers a function as a kind of fault; `expected` is a list of sensor states in one string."""
+
+    def register(change: Change) -> Change:
+        KINDS[name] = FaultKind(name, change, strength, unit, effect, frozenset(expected.split()), streams, about)
+        return change
+
+    return register
+
+
+def fault_rng(seed: int, name: str, sensor: Sensor, index: int) -> np.random.Generator:
+    """The generator of one frame: independent of which other frames were drawn before."""
+    words = [seed & 0xFFFFFFFF, sum(ord(c) << (8 * (i % 4)) for i, c in enumerate(name)), sensor is Sensor.DEPTH, index]
+    return np.random.default_rng(words)

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Turn official downloads or rendered scenes into the one layout that training reads.
+
+python training/prepare.py rendered --world indoor --count 2000 --size 240x320 --out data/rooms
+python training/prepare.py nyu      --source ~/Downloads/nyu --classes 13 --out data/nyu13
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from rgbd_seg_ros.errors import UserError
+
+SOURCES = {
+    "rendered": "render a set: no download needed",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="source_name", required=True)
+    modules = {name: importlib.import_module(f"rgbd_seg_training.data.sources.{name}") for name in SOURCES}
+    for name, text in SOURCES.items():
+        modules[name].add_arguments(commands.add_parser(name, help=text, description=text))
+    args = parser.parse_args(argv)
+    try:
+        modules[args.source_name].run(args)
+    except UserError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

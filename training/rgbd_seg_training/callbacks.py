@@ -45,6 +45,8 @@ class CsvHistory(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's figures and write the table anew."""
+        if self.rows and self.rows[-1]["step"] == trainer.global_step:
+            return  # Lightning closes the checkpoint's own epoch once more when it resumes.
         figures = {
             name.removesuffix("_epoch"): float(value)
             for name, value in trainer.callback_metrics.items()

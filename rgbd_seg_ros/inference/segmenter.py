@@ -88,6 +88,11 @@ class Segmenter:
         return self.bundle.modes
 
     @property
+    def resident_modes(self) -> frozenset[Mode]:
+        """The modes whose models are in memory now."""
+        return frozenset(self._sessions)
+
+    @property
     def memory_mib(self) -> dict[Mode, float]:
         """Growth of the process's resident memory by the load of each mode, MiB."""
         return dict(self._memory)

@@ -8,6 +8,7 @@ a table never becomes a distance between table and floor, and a label stays a cl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from rgbd_seg_ros.errors import UserError
 
-Image = npt.NDArray[np.generic]
+Image = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Geometry:
         """Warp colour (uint8 H x W x 3); padding becomes `fill`."""
         shrinks = self.scaled[0] < self.source[0]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        scaled = image
+        scaled: Image = image
         if self.scaled != self.source:
             scaled = cv2.resize(image, (self.scaled[1], self.scaled[0]), interpolation=interpolation)
         if self.flip:

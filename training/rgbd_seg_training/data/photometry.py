@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,15 +59,17 @@ class ColorJitter:
             image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))
         deviation = float(rng.uniform(0, self.noise))
         if deviation > 0.5:
-            image = cv2.add(image, _noise(image.shape, deviation, rng), dtype=cv2.CV_8U)
-        return image
+            image = cv2.add(image, _noise(image.shape, np.dtype(np.int16), deviation, rng), dtype=cv2.CV_8U)
+        return image.astype(np.uint8, copy=False)
 
 
-def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+def _noise(
+    shape: tuple[int, ...], dtype: np.dtype[Any], deviation: float, rng: np.random.Generator
+) -> npt.NDArray[Any]:
     # cv2's generator is several times faster than numpy's; its seed is drawn so that the result stays reproducible.
-    noise = np.empty(shape, np.int16)
+    noise: npt.NDArray[Any] = np.empty(shape, dtype)
     cv2.setRNGSeed(int(rng.integers(1 << 31)))
-    cv2.randn(noise, 0, deviation)
+    cv2.randn(noise, np.zeros(1), np.full(1, deviation))
     return noise
 
 
@@ -91,9 +94,7 @@ class DepthJitter:
         depth = metres * np.float32(_around_one(self.scale, rng))
         deviation = float(rng.uniform(0, self.noise))
         if deviation > 0:
-            noise = np.empty(depth.shape, np.float32)
-            cv2.setRNGSeed(int(rng.integers(1 << 31)))
-            cv2.randn(noise, 0, deviation)
+            noise = _noise(depth.shape, depth.dtype, deviation, rng)
             # Never through zero: a measured pixel stays measured.
             depth += np.clip(noise * depth, -0.5, 0.5) * depth
             np.maximum(depth, 0, out=depth)

@@ -77,7 +77,7 @@ def measure_set(prepared: PreparedSet, workers: int = 1) -> Manifest:
             std_m=_deviation(reference.depth, reference.depth_squared, reference.depth_pixels),
             missing_share=1.0 - reference.depth_pixels / reference.pixels,
         )
-    rgb = None, None
+    rgb: tuple[tuple[float, ...] | None, tuple[float, ...] | None] = None, None
     if reference.pixels:
         mean = tuple(float(v) for v in reference.rgb / reference.pixels)
         std = tuple(

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -39,12 +39,12 @@ def resize_sample(sample: Sample, size: tuple[int, int]) -> Sample:
     shape = (size[1], size[0])
     shrinks = size[0] <= sample.label.shape[0] and size[1] <= sample.label.shape[1]
     rgb = cv2.resize(sample.rgb, shape, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    depth, label, hha = (
-        None if image is None else cv2.resize(image, shape, interpolation=cv2.INTER_NEAREST_EXACT)
-        for image in (sample.depth, sample.label, sample.hha)
-    )
-    assert depth is not None and label is not None
-    return Sample(sample.name, rgb.astype(np.uint8), depth.astype(np.uint16), label.astype(np.uint8), hha)
+
+    def nearest(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return cv2.resize(image, shape, interpolation=cv2.INTER_NEAREST_EXACT)
+
+    hha = None if sample.hha is None else nearest(sample.hha)
+    return Sample(sample.name, rgb.astype(np.uint8), nearest(sample.depth), nearest(sample.label), hha)
 
 
 class FileStore:
@@ -67,7 +67,7 @@ class FileStore:
 class PackedStore:
     """Samples of one size in four arrays."""
 
-    def __init__(self, names: tuple[str, ...], arrays: dict[str, npt.NDArray[np.generic]]) -> None:
+    def __init__(self, names: tuple[str, ...], arrays: dict[str, npt.NDArray[Any]]) -> None:
         self._names, self._arrays = names, arrays
 
     def __len__(self) -> int:
@@ -77,13 +77,13 @@ class PackedStore:
     def __getitem__(self, index: int) -> Sample:
         """One sample: views, nothing is copied."""
         images = {kind: np.asarray(array[index]) for kind, array in self._arrays.items()}
-        return Sample(self._names[index], images["rgb"], images["depth"], images["label"], images.get("hha"))  # type: ignore[arg-type]
+        return Sample(self._names[index], images["rgb"], images["depth"], images["label"], images.get("hha"))
 
 
-_Allocate = Callable[[str, tuple[int, ...], type], npt.NDArray[np.generic]]
+_Allocate = Callable[[str, tuple[int, ...], type], npt.NDArray[Any]]
 
 
-def _fill(source: FileStore, allocate: _Allocate, hha: bool, workers: int) -> dict[str, npt.NDArray[np.generic]]:
+def _fill(source: FileStore, allocate: _Allocate, hha: bool, workers: int) -> dict[str, npt.NDArray[Any]]:
     height, width = source[0].label.shape
     count = len(source)
     kinds: dict[str, tuple[tuple[int, ...], type]] = {
@@ -111,7 +111,7 @@ def _pack_on_disk(source: FileStore, names: tuple[str, ...], folder: Path, hha: 
     if not done.is_file():
         folder.mkdir(parents=True, exist_ok=True)
 
-        def allocate(kind: str, shape: tuple[int, ...], dtype: type) -> npt.NDArray[np.generic]:
+        def allocate(kind: str, shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
             return np.lib.format.open_memmap(folder / f".{kind}.{os.getpid()}.npy", "w+", dtype, shape)
 
         for kind, array in _fill(source, allocate, hha, workers).items():

@@ -30,7 +30,7 @@ def _ament_share() -> Path | None:
         return None
     try:
         return Path(get_package_share_directory(PACKAGE))
-    except (PackageNotFoundError, LookupError):  # LookupError: no ROS environment is sourced
+    except (PackageNotFoundError, OSError):  # OSError: no ROS environment is sourced (AMENT_PREFIX_PATH is empty)
         return None
 
 
@@ -40,10 +40,9 @@ def share_dir() -> Path:
     Raises:
         UserError: the package's shared files are in none of their homes.
     """
-    prefix = Path(sys.prefix) / "share" / PACKAGE
-    for found in (_checkout(), _ament_share(), prefix):
-        if found is not None and (found / "config").is_dir():
-            return found
+    found = _checkout() or _ament_share() or Path(sys.prefix) / "share" / PACKAGE
+    if found.is_dir():
+        return found
     raise UserError(
         f"the shared files of {PACKAGE} (config, launch, bundles) were not found: source the workspace that holds "
         "the package, or install it again with colcon or pip."

@@ -2,10 +2,11 @@
 
     python tools/install.py test,training
 
-Plain `pip install -e .[training]` is right on a machine with an NVIDIA GPU. On one without, pip would undo a CPU
-build of torch: torchvision, timm and segmentation-models-pytorch pin old torch releases whose wheels bring CUDA.
-There this script installs torch alone, the three packages without their dependencies, and the rest under a
-constraint that keeps torch as it is. It says which way it went, and fails if the result cannot be imported.
+Plain `pip install -e .[training]` is right on a machine with an NVIDIA GPU. On one without, the small CPU build of
+torch is wanted, and pip would undo it: torchvision, timm and segmentation-models-pytorch pull in a torch with
+gigabytes of CUDA libraries. There this script installs torch alone, the three without their dependencies, and the
+rest under a constraint that keeps torch as it is. It says which way it went, and fails if the result cannot be
+imported.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-WITHOUT_DEPENDENCIES = ("torchvision", "timm", "segmentation-models-pytorch")
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]  # errors only
+# The CPU set that was tried together. Its torchvision is older than its torch on purpose: the wheels of later
+# torchvision on PyPI hold a compiled part for CUDA and cannot be imported beside a CPU torch; 0.16.2 can, and its
+# transforms are all that is used. For Python 3.12 on it has no wheels, so the matching release of the CPU index serves.
+TORCH_FOR_CPU = "torch==2.13.0+cpu"
+TORCHVISION_FOR_CPU = "torchvision==0.16.2" if sys.version_info < (3, 12) else "torchvision==0.28.0+cpu"
+WITHOUT_DEPENDENCIES = ("timm", "segmentation-models-pytorch")
 THEIR_DEPENDENCIES = ("pillow", "requests", "huggingface_hub", "tqdm")
-# PyPI's torchvision wheels for CPU and CUDA differ in a compiled part that fails beside a CPU torch; 0.16.2 is the
-# release that still imports there (its transforms are all that is used). It has no wheels for Python 3.12 on.
-TORCHVISION_FOR_CPU = "torchvision==0.16.2"
 
 
 class InstallError(Exception):
@@ -38,9 +41,17 @@ def say(text: str) -> None:
 
 def pip_install(*arguments: str) -> None:
     """Runs `pip install`; its own messages explain a failure."""
-    done = subprocess.run([*PIP, "install", *arguments], cwd=ROOT, check=False)
-    if done.returncode:
-        raise InstallError(f"pip install {' '.join(arguments)}: exit status {done.returncode}, see pip's lines above.")
+    status = subprocess.run([*PIP, "install", *arguments], cwd=ROOT, check=False).returncode
+    if status:
+        raise InstallError(f"pip install {' '.join(arguments)}: exit status {status}, see pip's lines above.")
+
+
+def with_constraints(arguments: list[str], bounds: list[str]) -> None:
+    """`pip install` of the arguments under version bounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "constraints.txt"
+        file.write_text("\n".join(bounds) + "\n", encoding="utf-8")
+        pip_install("--constraint", str(file), *arguments)
 
 
 def python_says(code: str) -> str:
@@ -69,6 +80,12 @@ def name_of(requirement: str) -> str:
     return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower()
 
 
+def apt_ros() -> bool:
+    """Whether rclpy comes from the machine (apt or a sourced workspace) rather than from wheels."""
+    wheels = python_says("import importlib.metadata as m; print(m.version('ros-rclpy'))")
+    return not wheels and bool(python_says("import rclpy; print('ok')"))
+
+
 def constraints() -> list[str]:
     """Bounds that this machine sets and setup.py cannot know."""
     bounds = []
@@ -80,26 +97,18 @@ def constraints() -> list[str]:
     return bounds
 
 
+def install_cpu_torch() -> bool:
+    """Installs the CPU build of torch; False when pip's indexes have none for this machine."""
+    found = subprocess.run([*PIP, "install", TORCH_FOR_CPU], cwd=ROOT, capture_output=True, check=False)
+    return found.returncode == 0
+
+
 def install_training_for_cpu(bounds: list[str]) -> None:
-    """Torch alone, three packages without dependencies, then the rest with torch held."""
-    needed = {name_of(r): r for r in requirements("training")}
-    pip_install(needed["torch"], "numpy")
-    version, cuda = python_says("import torch; print(torch.__version__, torch.version.cuda)").split()
-    say(f"no NVIDIA GPU here: torch {version} ({'CPU' if cuda == 'None' else f'CUDA {cuda}'} build)")
-    if cuda != "None":
-        say("this torch is the large CUDA build; PyTorch's CPU index in PIP_EXTRA_INDEX_URL gives the small one")
-    elif sys.version_info < (3, 12):
-        needed["torchvision"] = TORCHVISION_FOR_CPU
-    pip_install("--no-deps", *(needed.pop(name) for name in WITHOUT_DEPENDENCIES))
-    with_constraints([*needed.values(), *THEIR_DEPENDENCIES], [*bounds, f"torch=={version}"])
-
-
-def with_constraints(arguments: list[str], bounds: list[str]) -> None:
-    """`pip install` of the arguments under version bounds."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "constraints.txt"
-        file.write_text("\n".join(bounds) + "\n", encoding="utf-8")
-        pip_install("--constraint", str(file), *arguments)
+    """Beside a CPU build of torch: the rest with torch held, then three packages without dependencies."""
+    needed = {name_of(r): r for r in requirements("training") if name_of(r) not in ("torch", "torchvision")}
+    alone = [needed.pop(name) for name in WITHOUT_DEPENDENCIES]
+    with_constraints([*needed.values(), *THEIR_DEPENDENCIES], [*bounds, TORCH_FOR_CPU])
+    pip_install("--no-deps", TORCHVISION_FOR_CPU, *alone)
 
 
 def check_training() -> None:
@@ -111,23 +120,32 @@ def check_training() -> None:
         )
 
 
+def choose_torch() -> bool:
+    """Says which torch this machine gets; True for the CPU recipe, with torch already installed."""
+    if has_nvidia_gpu():
+        say("NVIDIA GPU found: torch with CUDA")
+        return False
+    if install_cpu_torch():
+        say(f"no NVIDIA GPU here: {TORCH_FOR_CPU}")
+        return True
+    say(
+        "no NVIDIA GPU here, but pip's indexes have no CPU build of torch: taking the default build, which may bring "
+        "gigabytes of CUDA libraries (name PyTorch's CPU index in PIP_EXTRA_INDEX_URL to avoid them)"
+    )
+    return False
+
+
 def install(extras: set[str]) -> None:
     """Installs the package, editable, with the extras."""
     bounds = constraints()
-    if (
-        "ros" in extras
-        and python_says("import rclpy; print('ok')")
-        and not python_says("import importlib.metadata as m; print(m.version('ros-rclpy'))")
-    ):
+    if "ros" in extras and apt_ros():
         say("ROS 2 of this machine is used, not the wheels")
         extras = extras - {"ros"}
-    for_cpu = "training" in extras and not has_nvidia_gpu()
-    if "training" in extras and not for_cpu:
-        say("NVIDIA GPU found: torch with CUDA")
-    chosen = ",".join(sorted(extras - ({"training"} if for_cpu else set())))
-    say(f"package with extras {chosen or 'none'}")
-    with_constraints(["--editable", f".[{chosen}]"], bounds)
-    if for_cpu:
+    cpu_recipe = "training" in extras and choose_torch()
+    named = ",".join(sorted(extras - {"training"} if cpu_recipe else extras))
+    say(f"package with extras {named or 'none'}")
+    with_constraints(["--editable", f".[{named}]"], [*bounds, TORCH_FOR_CPU] if cpu_recipe else bounds)
+    if cpu_recipe:
         install_training_for_cpu(bounds)
     if "training" in extras:
         check_training()

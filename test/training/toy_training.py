@@ -55,11 +55,11 @@ class ToyData(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __init__(self, count: int = 10, noisy: bool = True) -> None:
         self.count, self.noisy, self.epoch = count, noisy, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(index)

@@ -17,7 +17,7 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
-from .method import Batch, LossTerm, Method, gradient_shares
+from .method import Batch, LossTerm, Method, gradient_shares, model_inputs
 from .optim import build_optimizer, rate_factor
 
 
@@ -27,11 +27,6 @@ def mean_iou(confusion: Tensor) -> Tensor:
     hit = confusion.diagonal()
     union = confusion.sum(0) + confusion.sum(1) - hit
     return (hit / union)[union > 0].mean()
-
-
-def model_inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """The tensors of `batch` that a model of the registry reads (`model.spec.inputs`)."""
-    return {name: batch[name] for name in model.spec.inputs}  # type: ignore[union-attr, operator]
 
 
 class Engine(pl.LightningModule):

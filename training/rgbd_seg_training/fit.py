@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -64,14 +64,14 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     engine = Engine(method, data, config)
     history = CsvHistory(run.metrics)
-    trainer = _trainer(config, run, data, history, progress_bar)
+    average = MovingAverage(config.ema) if config.ema > 0 else None
+    trainer = _trainer(config, run, data, [history, *([average] if average else [])], progress_bar)
     started = time.monotonic()
     trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    for callback in trainer.callbacks:
-        if isinstance(callback, MovingAverage):
-            callback.on_train_end(trainer, engine)  # Lightning leaves it out when the checkpoint was the last one.
+    if average is not None:
+        average.on_train_end(trainer, engine)  # Lightning leaves it out when the checkpoint was the last one.
     _restore_best(engine, trainer, config)
     result = _result(engine, trainer, history, time.monotonic() - started)
     if trainer.is_global_zero:
@@ -82,7 +82,7 @@ def fit(
 
 
 def _trainer(
-    config: TrainConfig, run: RunFolder, data: TrainingData, history: CsvHistory, progress_bar: bool
+    config: TrainConfig, run: RunFolder, data: TrainingData, observers: Sequence[pl.Callback], progress_bar: bool
 ) -> pl.Trainer:
     best = ModelCheckpoint(
         run.checkpoints,
@@ -92,9 +92,7 @@ def _trainer(
         enable_version_counter=False,
     )
     last = ModelCheckpoint(run.checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[pl.Callback] = [history]
-    if config.ema > 0:
-        callbacks.append(MovingAverage(config.ema))
+    callbacks = list(observers)
     if progress_bar:
         callbacks.append(RichProgressBar())
     if data.validation is not None:

@@ -10,12 +10,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from rgbd_seg_ros.models import SegmentationModel
+
 Batch = Mapping[str, Tensor]
 """One training batch, as the loader collates it.
 
 `rgb` uint8 N x H x W x 3, `depth` float32 N x H x W in metres (0 = missing), `label` int64 N x H x W
 (255 = ignored). Batches of decoupled augmentation carry `label_rgb` and `label_depth` instead of `label`.
-Other keys are extra facts of the data set (for example `label_shared` or `valid_overlap`).
+They also carry `matrix_rgb` and `matrix_depth`, float32 N x 2 x 3 from output pixel (x, y, 1) to source pixel.
 """
 
 
@@ -71,7 +73,7 @@ class Method(nn.Module, abc.ABC):
         """Loss terms of a batch; the total is the sum of `weighted`."""
 
     @abc.abstractmethod
-    def deployable(self) -> dict[str, nn.Module]:
+    def deployable(self) -> Mapping[str, SegmentationModel]:
         """Models to validate and to save at the end, by mode name (`fusion`, `rgb`, `depth`)."""
 
     def share_points(self) -> dict[str, Tensor]:
@@ -81,6 +83,11 @@ class Method(nn.Module, abc.ABC):
     def probes(self) -> dict[str, float]:
         """Other figures of the last step worth a line in the log."""
         return {}
+
+
+def model_inputs(model: SegmentationModel, batch: Batch) -> dict[str, Tensor]:
+    """The images of `batch` that a model reads, by name."""
+    return {name: batch[name] for name in model.spec.inputs}
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -1,0 +1,70 @@
+"""Options of CroDiNo-KD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rgbd_seg_ros.errors import UserError
+
+
+@dataclass(frozen=True)
+class CrodinoConfig:
+    """Weights and variants of the joint loss; a weight of 0 turns its term off and its computation too.
+
+    Attributes:
+        w_aux: auxiliary decoder on the invariant and the specific halves.
+        w_con: contrast between the invariant halves of the two modalities.
+        w_disc: modality classification of the specific halves.
+        w_orth: mean squared cosine between the two halves.
+        w_mutual: logit distillation between the two models at the pixels that both see.
+        contrast: `pooled` embeddings of images, `prototype` means of classes, or `pixel` pairs of the same place.
+        temperature: of the contrast.
+        embedding: width of the projection head.
+        contrast_ramp: shares of the run between which w_con rises linearly from 0 to its value.
+        queue: embeddings of earlier batches kept as further negatives of the pooled contrast, 0 = none.
+        pixels: largest number of pixel pairs in a batch of the pixel contrast.
+        aux_shared: one auxiliary decoder for all four parts; false = the unshared control, one decoder each.
+        aux_width: width of the auxiliary decoder.
+        shuffle_pairs: control: contrast each image with the partner of another one.
+        mutual_ramp: as `contrast_ramp`, for w_mutual.
+        loss_stride: see `losses.segmentation_loss`.
+        aux_stride: the auxiliary losses compare at every n-th label pixel.
+    """
+
+    w_aux: float = 1.0
+    w_con: float = 0.05
+    w_disc: float = 0.1
+    w_orth: float = 0.1
+    w_mutual: float = 0.0
+    contrast: Literal["pooled", "prototype", "pixel"] = "pooled"
+    temperature: float = 0.1
+    embedding: int = 128
+    contrast_ramp: tuple[float, float] = (0.0, 0.3)
+    queue: int = 0
+    pixels: int = 512
+    aux_shared: bool = True
+    aux_width: int = 128
+    shuffle_pairs: bool = False
+    mutual_ramp: tuple[float, float] = (0.2, 0.5)
+    loss_stride: int = 1
+    aux_stride: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("w_aux", "w_con", "w_disc", "w_orth", "w_mutual"):
+            if getattr(self, name) < 0:
+                raise UserError(f"method.{name} is {getattr(self, name)}; give 0 (off) or more.")
+        if self.temperature <= 0:
+            raise UserError(f"method.temperature is {self.temperature}; give a value above 0.")
+        for name in ("contrast_ramp", "mutual_ramp"):
+            start, end = getattr(self, name)
+            if not 0 <= start <= end <= 1:
+                raise UserError(f"method.{name} is {[start, end]}; give 0 <= start <= end <= 1.")
+
+
+def ramp(progress: float, span: tuple[float, float]) -> float:
+    """0 before `span`, 1 after it, linear in between."""
+    start, end = span
+    if progress >= end:
+        return 1.0
+    return max(0.0, (progress - start) / (end - start))

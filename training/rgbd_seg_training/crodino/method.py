@@ -1,0 +1,213 @@
+"""The joint training of an RGB and a depth model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models import SegmentationModel
+
+from ..losses import segmentation_loss
+from ..method import Batch, LossTerm, Method
+from .config import CrodinoConfig, ramp
+from .correspondence import other_view_grid, sample_other_view
+from .losses import class_prototypes, info_nce, mutual_divergence, orthogonality
+from .parts import AuxiliaryDecoder, EmbeddingQueue, ProjectionHead
+
+MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")
+
+
+class View(NamedTuple):
+    """One modality in one step: its label, deepest features, their halves, and scores at the decoder's stride."""
+
+    label: Tensor
+    deepest: Tensor
+    invariant: Tensor
+    specific: Tensor
+    scores: Tensor
+
+
+def label_of(batch: Batch, modality: str) -> Tensor:
+    """The label that lines up with a modality's image, whether its augmentation was its own or shared."""
+    return batch[f"label_{modality}"] if f"label_{modality}" in batch else batch["label"]
+
+
+class CrodinoMethod(Method):
+    """CroDiNo-KD.
+
+    Both models see their own modality through their own augmentation. The deepest features of each are split by
+    channels into an invariant and a specific half; auxiliary terms act on the halves while the decoders see both.
+    What is deployed are the two models alone: nothing of the auxiliary parts is in their graphs.
+
+    Args:
+        rgb: single-stream model of the registry with input `rgb`.
+        depth: single-stream model with input `depth`, deepest features as wide as the other's.
+        config: weights and variants.
+
+    Raises:
+        UserError: the models do not fit together.
+    """
+
+    augmentation = "decoupled"
+
+    def __init__(self, rgb: SegmentationModel, depth: SegmentationModel, config: CrodinoConfig) -> None:
+        super().__init__()
+        width = rgb.feature_channels[-1]
+        if depth.feature_channels[-1] != width or depth.spec.num_classes != rgb.spec.num_classes:
+            raise UserError(
+                f"The RGB model ends in {width} channels and {rgb.spec.num_classes} classes, the depth model in "
+                f"{depth.feature_channels[-1]} and {depth.spec.num_classes}; CroDiNo-KD needs them equal."
+            )
+        self.config = config
+        self.models = nn.ModuleDict({"rgb": rgb, "depth": depth})
+        self._half = width // 2
+        self._num_classes = rgb.spec.num_classes
+        self._views: dict[str, View] = {}
+        self._probes: dict[str, float] = {}
+        self._build_parts(width)
+
+    def _build_parts(self, width: int) -> None:
+        config, half = self.config, self._half
+        if config.w_aux > 0:
+            if config.aux_shared and width % 2:
+                raise UserError(f"The deepest features have {width} channels; a shared split needs an even number.")
+            count = 1 if config.aux_shared else 4
+            widths = [half, half, width - half, width - half][:count]
+            self.auxiliary = nn.ModuleList(AuxiliaryDecoder(w, config.aux_width, self._num_classes) for w in widths)
+        if config.w_con > 0:
+            self.projection = ProjectionHead(half, config.embedding)
+            if config.queue > 0:
+                self.queue = EmbeddingQueue(config.queue, config.embedding)
+        if config.w_disc > 0:
+            self.discriminator = nn.Linear(width - half, len(MODALITIES))
+
+    def deployable(self) -> Mapping[str, SegmentationModel]:
+        """The RGB and the depth model."""
+        return {name: self.models[name] for name in MODALITIES}  # type: ignore[misc]
+
+    def share_points(self) -> dict[str, Tensor]:
+        """The deepest features of both models."""
+        return {f"h_{name}": view.deepest for name, view in self._views.items()}
+
+    def probes(self) -> dict[str, float]:
+        """Retrieval accuracy of the contrast, accuracy of the modality classifier, mean cos^2."""
+        return self._probes
+
+    def training_losses(self, batch: Batch) -> list[LossTerm]:
+        """Segmentation loss of both models and every term that is on."""
+        self._probes = {}
+        self._views = {name: self._view(name, batch) for name in MODALITIES}
+        config = self.config
+        terms = [LossTerm(f"segmentation_{name}", self._segmentation(name)) for name in MODALITIES]
+        if config.w_aux > 0:
+            terms.append(LossTerm("auxiliary", self._auxiliary(), config.w_aux))
+        contrast = config.w_con * ramp(self.progress, config.contrast_ramp)
+        if contrast > 0:
+            terms.append(LossTerm("contrast", self._contrast(batch), contrast))
+        if config.w_disc > 0:
+            terms.append(LossTerm("discrimination", self._discrimination(), config.w_disc))
+        if config.w_orth > 0:
+            terms.append(LossTerm("orthogonality", self._orthogonality(), config.w_orth))
+        mutual = config.w_mutual * ramp(self.progress, config.mutual_ramp)
+        if mutual > 0:
+            terms.append(LossTerm("mutual", self._mutual(batch), mutual))
+        return terms
+
+    def _view(self, name: str, batch: Batch) -> View:
+        model: SegmentationModel = self.models[name]  # type: ignore[assignment]
+        features = model.encode(**{name: batch[name]})
+        deepest = features[-1]
+        invariant, specific = deepest[:, : self._half], deepest[:, self._half :]
+        return View(label_of(batch, name), deepest, invariant, specific, model.decode(features))
+
+    def _segmentation(self, name: str) -> Tensor:
+        view = self._views[name]
+        return segmentation_loss(view.scores, view.label, self.config.loss_stride)
+
+    def _auxiliary(self) -> Tensor:
+        parts = [(v.invariant, v.label) for v in self._views.values()]
+        parts += [(v.specific, v.label) for v in self._views.values()]
+        losses = [
+            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), label, self.config.aux_stride)
+            for i, (part, label) in enumerate(parts)
+        ]
+        return torch.stack(losses).sum() / 2
+
+    # Contrast
+
+    def _contrast(self, batch: Batch) -> Tensor:
+        if self.config.contrast == "pixel":
+            first, second = self._pixel_pairs(batch)
+        elif self.config.contrast == "prototype":
+            first, second = self._prototype_pairs()
+        else:
+            first, second = (v.invariant.mean((2, 3)) for v in self._views.values())
+        if self.config.shuffle_pairs:
+            second = second.roll(1, 0)
+        if len(first) == 0:
+            return first.sum()
+        first, second = self.projection(first), self.projection(second)
+        with torch.no_grad():
+            nearest = (functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T).argmax(1)
+            self._probes["contrast_retrieval"] = float((nearest.cpu() == torch.arange(len(first))).float().mean())
+        if self.config.queue == 0 or self.config.contrast != "pooled":
+            return info_nce(first, second, self.config.temperature)
+        loss = info_nce(first, second, self.config.temperature, self.queue.negatives())
+        self.queue.push(first, second)
+        return loss
+
+    def _prototype_pairs(self) -> tuple[Tensor, Tensor]:
+        means, present = zip(
+            *(class_prototypes(v.invariant, v.label, self._num_classes) for v in self._views.values()), strict=True
+        )
+        both = present[0] & present[1]
+        return means[0][both], means[1][both]
+
+    def _pixel_pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        rgb, depth = self._views["rgb"], self._views["depth"]
+        other, valid = depth.invariant, None
+        if "matrix_rgb" in batch:
+            size = (rgb.label.shape[1], rgb.label.shape[2])
+            cells = (rgb.invariant.shape[2], rgb.invariant.shape[3])
+            grid = other_view_grid(batch["matrix_rgb"], batch["matrix_depth"], size, cells)
+            other, valid = sample_other_view(depth.invariant, grid)
+        first, second = (m.permute(0, 2, 3, 1).flatten(0, 2) for m in (rgb.invariant, other))
+        chosen = torch.arange(len(first)) if valid is None else valid.flatten().cpu().nonzero()[:, 0]
+        chosen = chosen[torch.randperm(len(chosen))[: self.config.pixels]].to(first.device)
+        return first[chosen], second[chosen]
+
+    # Other terms
+
+    def _discrimination(self) -> Tensor:
+        pooled = torch.cat([v.specific.mean((2, 3)) for v in self._views.values()])
+        count = len(pooled) // 2
+        target = torch.arange(2, device=pooled.device).repeat_interleave(count)
+        scores = self.discriminator(pooled)
+        self._probes["modality_accuracy"] = float((scores.detach().argmax(1) == target).float().mean())
+        # Sum of the two modalities' means, as in the formula.
+        return 2 * functional.cross_entropy(scores.float(), target)
+
+    def _orthogonality(self) -> Tensor:
+        values = [orthogonality(v.invariant, v.specific) for v in self._views.values()]
+        total = torch.stack(values).sum()
+        self._probes["cos2"] = float(total.detach()) / 2
+        return total
+
+    def _mutual(self, batch: Batch) -> Tensor:
+        total = torch.zeros((), device=self._views["rgb"].scores.device)
+        for own, other in (MODALITIES, MODALITIES[::-1]):
+            mine, theirs = self._views[own], self._views[other]
+            target = theirs.scores.detach().float().softmax(1)
+            valid = torch.ones_like(target[:, 0], dtype=torch.bool)
+            if "matrix_rgb" in batch:
+                size = (mine.label.shape[1], mine.label.shape[2])
+                cells = (mine.scores.shape[2], mine.scores.shape[3])
+                grid = other_view_grid(batch[f"matrix_{own}"], batch[f"matrix_{other}"], size, cells)
+                target, valid = sample_other_view(target, grid)
+            total = total + mutual_divergence(mine.scores, target, valid)
+        return total

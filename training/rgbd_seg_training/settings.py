@@ -1,0 +1,110 @@
+"""Prepared sets as training data: which set, which splits, which augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch.utils.data import default_collate
+
+from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.errors import UserError
+
+from .data.augmentation import Augmentation
+from .data.dataset import SegmentationDataset
+from .data.geometry import GeometryOptions
+from .data.photometry import ColorJitter, DepthJitter
+from .loading import TrainingData
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where samples come from and how they are disturbed.
+
+    Attributes:
+        root: folder of a prepared set (see `training/prepare.py`).
+        train: split to train on.
+        validation: split to validate on during training, empty = none. The test split is refused here unless
+            `validate_on_test` says otherwise: choosing anything by test figures makes them worthless.
+        validate_on_test: allow `validation: test`.
+        validation_limit: largest number of validation samples, 0 = all.
+        size: (height, width) of training images.
+        scales: factors of the source size; (1,) = none.
+        between: draw any factor between the smallest and the largest.
+        flip: probability of a mirror image.
+        color: colour disturbance; null = none.
+        depth: depth disturbance; null = none.
+        augmentation: geometry of its own for each modality (`decoupled`), one for both (`coupled`), or what the method
+            asks for (`method`).
+        least_overlap: share of the scene that decoupled views should both show, 0 = any.
+        cache: keep decoded samples in `memory`, on `disk` (memory-mapped), or `none`.
+        hha: read HHA images in place of depth.
+    """
+
+    root: str = ""
+    train: str = "train"
+    validation: str = "val"
+    validate_on_test: bool = False
+    validation_limit: int = 0
+    size: tuple[int, int] = (480, 640)
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    between: bool = False
+    flip: float = 0.5
+    color: ColorJitter | None = field(default_factory=ColorJitter)
+    depth: DepthJitter | None = field(default_factory=DepthJitter)
+    augmentation: Literal["method", "decoupled", "coupled"] = "method"
+    least_overlap: float = 0.0
+    cache: Literal["none", "memory", "disk"] = "none"
+    hha: bool = False
+
+
+class Limited:
+    """The first samples of a data set."""
+
+    def __init__(self, dataset: SegmentationDataset, limit: int) -> None:
+        self._dataset, self._limit = dataset, limit
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return min(self._limit, len(self._dataset))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample."""
+        return self._dataset[index]
+
+
+def open_data(config: DataConfig, decoupled: bool, seed: int = 0, workers: int = 1) -> tuple[TrainingData, PreparedSet]:
+    """Training and validation samples of a prepared set.
+
+    Args:
+        config: which and how.
+        decoupled: what the method asks for, where `config.augmentation` is `method`.
+        seed: seed of the augmentation.
+        workers: processes that fill the cache.
+
+    Raises:
+        UserError: no such set or split, or the test split was named for validation.
+    """
+    if not config.root:
+        raise UserError("No data set is named; give --data.root FOLDER (make one with training/prepare.py).")
+    if config.validation == "test" and not config.validate_on_test:
+        raise UserError(
+            "data.validation is the test split; validate on another one, or add --data.validate_on_test true."
+        )
+    prepared = PreparedSet.open(config.root)
+    separate = decoupled if config.augmentation == "method" else config.augmentation == "decoupled"
+    augmentation = Augmentation(
+        GeometryOptions(tuple(config.size), tuple(config.scales), config.between, config.flip),  # type: ignore[arg-type]
+        config.color,
+        config.depth,
+        separate,
+        config.least_overlap,
+    )
+    options: dict[str, Any] = {"seed": seed, "hha": config.hha, "cache": config.cache, "workers": workers}
+    train = SegmentationDataset(prepared, config.train, augmentation, **options)
+    validation: Any = None
+    if config.validation:
+        validation = SegmentationDataset(prepared, config.validation, **options)
+        validation = Limited(validation, config.validation_limit) if config.validation_limit else validation
+    data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate)
+    return data, prepared

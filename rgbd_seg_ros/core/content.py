@@ -45,10 +45,10 @@ def probe(frame: Frame, min_valid_depth: float = 0.01) -> ContentProbe:
     step = max(1, math.isqrt(height * width // SAMPLES))
     sample = np.ascontiguousarray(frame.image[step // 2 :: step, step // 2 :: step])
     blank = _blank_depth(sample, min_valid_depth) if frame.sensor is Sensor.DEPTH else _blank_color(sample)
-    return ContentProbe(zlib.crc32(sample), blank)
+    return ContentProbe(zlib.crc32(sample.data), blank)
 
 
-def _blank_depth(sample: npt.NDArray[np.generic], min_valid: float) -> str:
+def _blank_depth(sample: npt.NDArray[np.number], min_valid: float) -> str:
     if sample.dtype == np.uint16:
         valid = np.count_nonzero((sample != 0) & (sample != INVALID_UINT16))
     else:
@@ -59,7 +59,7 @@ def _blank_depth(sample: npt.NDArray[np.generic], min_valid: float) -> str:
     return f"only {100 * share:.1f} % of the depth pixels are valid" if share < min_valid else ""
 
 
-def _blank_color(sample: npt.NDArray[np.generic]) -> str:
+def _blank_color(sample: npt.NDArray[np.number]) -> str:
     if np.count_nonzero(sample <= BLACK_LEVEL) >= BLANK_COLOR_SHARE * sample.size:
         return "the colour image is black"
     if np.count_nonzero(sample >= SATURATED_LEVEL) >= BLANK_COLOR_SHARE * sample.size:

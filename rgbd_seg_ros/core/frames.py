@@ -65,7 +65,7 @@ class Frame:
     sensor: Sensor
     stamp_ns: int
     arrival_ns: int
-    image: npt.NDArray[np.generic] = field(repr=False, compare=False)
+    image: npt.NDArray[np.number] = field(repr=False, compare=False)
     frame_id: str = ""
     metres_per_unit: float = 1.0
 

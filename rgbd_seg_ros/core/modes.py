@@ -31,7 +31,7 @@ class ModeConfig:
 class ModeSelector:
     """Chooses among the modes of a bundle from the usability of the sensors.
 
-    With a stream that comes and goes at 1 Hz the requirement doubles at each return until the stream is not up long
+    With a stream that comes and goes at 1 Hz the requirement doubles at each return but the first until the stream is not up long
     enough to meet it: fusion is left at most a few times, then the surviving mode stays.
     """
 
@@ -45,6 +45,7 @@ class ModeSelector:
         self._fusion_since_ns: int | None = None
         self._lost_ns: int | None = None
         self._fusion_lasted_ns = 0
+        self._short_fusions = 0
 
     @property
     def required_pairs(self) -> int:
@@ -117,10 +118,14 @@ class ModeSelector:
         assert self._lost_ns is not None
         outage_ns, self._lost_ns = now_ns - self._lost_ns, None
         if self._fusion_lasted_ns >= self._config.stable_ns:
-            self._required = self._config.restore_pairs
+            self._short_fusions = 0
         elif outage_ns >= self._config.brief_ns and self._fusion_lasted_ns > 0:
-            self._required = min(2 * self._required, self._config.max_restore_pairs)
+            self._short_fusions += 1
         self._fusion_lasted_ns = 0
+        # The first short period of fusion is forgiven: an outage soon after the start is not flapping yet.
+        doublings = min(max(0, self._short_fusions - 1), 16)
+        most = max(self._config.max_restore_pairs, self._config.restore_pairs)
+        self._required = min(self._config.restore_pairs << doublings, most)
 
     def _time_fusion(self, before: Mode, now_ns: int) -> None:
         if self.mode is Mode.FUSION and before is not Mode.FUSION:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch.utils.data import default_collate
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models import DepthEncoding, ModelSpec, SegmentationModel, build_model
 
 from .data.augmentation import Augmentation
 from .data.dataset import SegmentationDataset
 from .data.geometry import GeometryOptions
 from .data.photometry import ColorJitter, DepthJitter
 from .loading import TrainingData
+
+J = TypeVar("J")
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class DataConfig:
         scales: factors of the source size; (1,) = none.
         between: draw any factor between the smallest and the largest.
         flip: probability of a mirror image.
-        color: colour disturbance; null = none.
-        depth: depth disturbance; null = none.
+        color: colour disturbance, amounts of `ColorJitter` by name where they are not its defaults; null = none.
+        depth: depth disturbance, amounts of `DepthJitter`; null = none.
         augmentation: geometry of its own for each modality (`decoupled`), one for both (`coupled`), or what the method
             asks for (`method`).
         least_overlap: share of the scene that decoupled views should both show, 0 = any.
@@ -50,12 +54,21 @@ class DataConfig:
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     between: bool = False
     flip: float = 0.5
-    color: ColorJitter | None = field(default_factory=ColorJitter)
-    depth: DepthJitter | None = field(default_factory=DepthJitter)
+    color: dict[str, float] | None = field(default_factory=dict)
+    depth: dict[str, float] | None = field(default_factory=dict)
     augmentation: Literal["method", "decoupled", "coupled"] = "method"
     least_overlap: float = 0.0
     cache: Literal["none", "memory", "disk"] = "none"
     hha: bool = False
+
+
+def _jitter(kind: Callable[..., J], amounts: dict[str, float] | None, name: str) -> J | None:
+    if amounts is None:
+        return None
+    try:
+        return kind(**amounts)
+    except TypeError as error:
+        raise UserError(f"{name} holds an unknown amount: {error}; see the options of {kind}.") from error
 
 
 class Limited:
@@ -95,8 +108,8 @@ def open_data(config: DataConfig, decoupled: bool, seed: int = 0, workers: int =
     separate = decoupled if config.augmentation == "method" else config.augmentation == "decoupled"
     augmentation = Augmentation(
         GeometryOptions(tuple(config.size), tuple(config.scales), config.between, config.flip),  # type: ignore[arg-type]
-        config.color,
-        config.depth,
+        _jitter(ColorJitter, config.color, "data.color"),
+        _jitter(DepthJitter, config.depth, "data.depth"),
         separate,
         config.least_overlap,
     )
@@ -108,3 +121,27 @@ def open_data(config: DataConfig, decoupled: bool, seed: int = 0, workers: int =
         validation = Limited(validation, config.validation_limit) if config.validation_limit else validation
     data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate)
     return data, prepared
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A network by name; the class count comes from the data set.
+
+    Attributes:
+        architecture: `deeplabv3plus`, `lightfpn`, `segformer` or, for two inputs, `cmx`.
+        encoder: a timm name or `mit_tiny`, `mit_b0` .. `mit_b5`.
+        pretrained: load ImageNet weights of a timm encoder (needs a network or timm's cache).
+        depth: how metres become channels.
+        options: options of the architecture, see `rgbd_seg_ros.models.build_model`.
+    """
+
+    architecture: str = "deeplabv3plus"
+    encoder: str = "resnet50"
+    pretrained: bool = False
+    depth: DepthEncoding = field(default_factory=DepthEncoding)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, inputs: tuple[str, ...], num_classes: int) -> SegmentationModel:
+        """The network for these inputs and classes."""
+        spec = ModelSpec(self.architecture, self.encoder, num_classes, inputs, self.depth, self.options)
+        return build_model(spec, pretrained=self.pretrained)

@@ -31,8 +31,8 @@ class ModeConfig:
 class ModeSelector:
     """Chooses among the modes of a bundle from the usability of the sensors.
 
-    With a stream that comes and goes at 1 Hz the requirement doubles at each return but the first until the stream is not up long
-    enough to meet it: fusion is left at most a few times, then the surviving mode stays.
+    With a stream that comes and goes at 1 Hz the requirement doubles at each return but the first, until the
+    stream is not up long enough to meet it: fusion is left at most a few times, then the surviving mode stays.
     """
 
     def __init__(self, config: ModeConfig, modes: frozenset[Mode]) -> None:

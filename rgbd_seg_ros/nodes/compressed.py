@@ -27,7 +27,7 @@ def decode_compressed_color(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def decode_compressed_depth(data: npt.NDArray[np.uint8], form: str) -> tuple[npt.NDArray[np.generic], float]:
+def decode_compressed_depth(data: npt.NDArray[np.uint8], form: str) -> tuple[npt.NDArray[np.number], float]:
     """A depth image H x W and its metres per unit.
 
     Args:

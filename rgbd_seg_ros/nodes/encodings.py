@@ -124,7 +124,7 @@ def decode_color(raw: RawImage) -> npt.NDArray[np.uint8]:
         raise DecodeError(UNDECODABLE, f"{raw.encoding} {raw.width}x{raw.height}: {error.err}") from error
 
 
-def decode_depth(raw: RawImage) -> tuple[npt.NDArray[np.generic], float]:
+def decode_depth(raw: RawImage) -> tuple[npt.NDArray[np.number], float]:
     """A depth image H x W and its metres per unit: uint16 millimetres or float32 metres (REP 118).
 
     The result is a view except for 64FC1 and foreign byte order.

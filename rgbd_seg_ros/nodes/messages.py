@@ -76,7 +76,7 @@ def frame_from_message(msg: Image | CompressedImage, sensor: Sensor, arrival_ns:
     Raises:
         DecodeError: the message holds no usable image of this sensor.
     """
-    image: npt.NDArray[np.generic]
+    image: npt.NDArray[np.number]
     if sensor is Sensor.RGB:
         image, scale = color_array(msg), 1.0
     else:
@@ -99,7 +99,7 @@ def color_array(msg: Image | CompressedImage) -> npt.NDArray[np.uint8]:
     return decode_color(_raw(msg))
 
 
-def depth_array(msg: Image | CompressedImage) -> tuple[npt.NDArray[np.generic], float]:
+def depth_array(msg: Image | CompressedImage) -> tuple[npt.NDArray[np.number], float]:
     """H x W as uint16 or float32, and the metres per unit.
 
     Raises:

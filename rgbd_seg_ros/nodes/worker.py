@@ -1,0 +1,221 @@
+"""The worker thread: owner of the stream, the queue of work orders and the segmenter. Nothing else touches them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rgbd_seg_ros.core.backlog import Backlog
+from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
+from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, StreamSnapshot, WorkOrder
+from rgbd_seg_ros.core.stream import RgbdStream
+from rgbd_seg_ros.nodes.engine import Engine, EngineError
+from rgbd_seg_ros.nodes.intake import Inbox, Rejection
+from rgbd_seg_ros.nodes.outputs import Outputs
+from rgbd_seg_ros.nodes.parameters import NodeSettings
+from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes
+
+IDLE_S = 0.25
+"""The worker looks at its streams at least this often."""
+PENDING_S = 0.5
+"""Drops and switches wait this long for an output that would carry them, then go out in a status of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What diagnostics may know of the worker; immutable, replaced as a whole.
+
+    Attributes:
+        at_ns: steady time of the report.
+        snapshot: of the stream.
+        labelled: label images by mode since activation.
+        dropped: frames without a label by reason since activation.
+        errors: failed inferences since activation.
+        last_error: text of the newest failure.
+        times: of the newest output.
+    """
+
+    at_ns: int
+    snapshot: StreamSnapshot
+    labelled: dict[Mode, int] = field(default_factory=dict)
+    dropped: dict[DropReason, int] = field(default_factory=dict)
+    errors: int = 0
+    last_error: str = ""
+    times: OutputTimes = field(default_factory=OutputTimes)
+
+
+class Worker:
+    """Runs from construction until `close`.
+
+    Args:
+        settings: of the node.
+        engine: the models; lent to the worker until `close` returns.
+        outputs: where labels go.
+        inbox: where frames come from.
+        log: takes one line for each change of mode and each failed inference.
+        on_failure: called once, from the worker's thread, when the models are given up; the thread then ends.
+
+    Attributes:
+        report: state for diagnostics.
+        failure: why the models were given up; empty while they work.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        engine: Engine,
+        outputs: Outputs,
+        inbox: Inbox,
+        log: Callable[[str], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self._stream = RgbdStream(settings.stream, engine.modes)
+        self._backlog = Backlog(settings.queue_size, settings.max_queue_age_ns)
+        self._engine = engine
+        self._outputs = outputs
+        self._inbox = inbox
+        self._log = log
+        self._on_failure = on_failure
+        self._clock_ns = time.monotonic_ns()
+        self._drops: list[Drop] = []
+        self._switches: list[ModeSwitch] = []
+        self._pending_since_ns: int | None = None
+        self._dropped: Counter[DropReason] = Counter()
+        self._labelled: Counter[Mode] = Counter()
+        self._times = OutputTimes()
+        self._publish_ms: float | None = None
+        self.failure = ""
+        self.report = WorkerReport(self._clock_ns, self._stream.snapshot(self._clock_ns))
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Drop what waits, say so in a last status, and end the thread."""
+        self._inbox.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._inbox.closed:
+            self._take(self._inbox.take(self._patience_s()))
+            order = self._backlog.pop(self._now())
+            if order is not None and not self._serve(order):
+                return
+            self._collect()
+            self._send_pending()
+            self._write_report()
+        self._finish("the node was deactivated")
+
+    def _serve(self, order: WorkOrder) -> bool:
+        """Label and publish one order; False when the models are given up."""
+        try:
+            self._label(order)
+        except EngineError as failure:
+            self._drops += [Drop(f.sensor, f.stamp_ns, DropReason.INFERENCE_ERROR, str(failure)) for f in order.frames]
+            self._dropped[DropReason.INFERENCE_ERROR] += len(order.frames)
+            self._log(f"no labels in mode {order.mode.value}: {failure}")
+            if failure.final:
+                self._finish(str(failure))
+                self.failure = str(failure)
+                self._on_failure()
+                return False
+        return True
+
+    def _patience_s(self) -> float:
+        if len(self._backlog):
+            return 0.0
+        deadline = self._stream.deadline_ns()
+        if deadline is None:
+            return IDLE_S
+        return min(IDLE_S, max(0.0005, (deadline - time.monotonic_ns()) / 1e9))
+
+    def _now(self, at_least_ns: int | None = None) -> int:
+        """A clock that never runs backward: the real time, or the arrival of the frame being taken."""
+        self._clock_ns = max(self._clock_ns, time.monotonic_ns() if at_least_ns is None else at_least_ns)
+        return self._clock_ns
+
+    def _take(self, items: list[Frame | Rejection]) -> None:
+        """Feed the stream as if each item had been taken when it arrived.
+
+        After a long inference several frames wait here. Were they all taken at the present moment, a stream whose
+        frames are only queued behind the other's would look silent.
+        """
+        for item in items:
+            now = self._now(item.arrival_ns)
+            if isinstance(item, Frame):
+                self._stream.accept(item, now)
+            else:
+                self._stream.reject(item.sensor, item.stamp_ns, item.reason, item.detail, now)
+        for order in self._stream.orders(self._now()):
+            self._backlog.push(order)
+
+    def _label(self, order: WorkOrder) -> None:
+        started = time.monotonic_ns()
+        result = self._engine.segment(order)
+        labelled = time.monotonic_ns()
+        stamp_ns = self._outputs.publish(order, result)
+        published = time.monotonic_ns()
+        self._labelled[order.mode] += 1
+        self._times = OutputTimes(
+            wait=order.waited_ns / 1e6,
+            queue=(started - order.created_ns) / 1e6,
+            publish=self._publish_ms,
+            latency=(published - order.arrival_ns) / 1e6,
+            **result.stage_ms,
+        )
+        self._collect()
+        stamps = {f.sensor: f.stamp_ns for f in order.frames}
+        self._send_status(order.mode, order.reason, stamps, stamp_ns, self._times)
+        self._publish_ms = (time.monotonic_ns() - labelled) / 1e6
+
+    def _collect(self) -> None:
+        """Gather drops and switches of stream and queue for the next status."""
+        drops = self._stream.take_drops() + self._backlog.take_drops()
+        switches = self._stream.take_switches()
+        self._dropped.update(drop.reason for drop in drops)
+        self._drops += drops
+        self._switches += switches
+        for switch in switches:
+            self._log(f"mode {switch.before.value} -> {switch.after.value}: {switch.cause}")
+        if not self._drops and not self._switches:
+            self._pending_since_ns = None
+        elif self._pending_since_ns is None:
+            self._pending_since_ns = self._now()
+
+    def _send_pending(self) -> None:
+        if self._pending_since_ns is not None and self._now() - self._pending_since_ns > PENDING_S * 1e9:
+            self._send_status(Mode.NONE, self._stream.snapshot(self._now()).reason, {}, 0, OutputTimes())
+
+    def _send_status(
+        self, mode: Mode, reason: str, stamps_ns: dict[Sensor, int], label_stamp_ns: int, times: OutputTimes
+    ) -> None:
+        snapshot = self._stream.snapshot(self._now())
+        dropped = sum(self._dropped.values())
+        status = OutputStatus(
+            mode, reason, stamps_ns, label_stamp_ns, snapshot, times, dropped, self._drops, self._switches
+        )
+        self._outputs.publish_status(status.message())
+        self._drops, self._switches, self._pending_since_ns = [], [], None
+
+    def _finish(self, reason: str) -> None:
+        """Count everything that still waits as dropped, and say that no label image follows."""
+        self._take(self._inbox.take(0.0))
+        self._backlog.clear()
+        self._stream.flush(self._now())
+        self._collect()
+        self._send_status(Mode.NONE, reason, {}, 0, OutputTimes())
+        self._write_report()
+
+    def _write_report(self) -> None:
+        now = self._now()
+        self.report = WorkerReport(
+            now,
+            self._stream.snapshot(now),
+            dict(self._labelled),
+            dict(self._dropped),
+            self._engine.errors,
+            self._engine.last_error,
+            self._times,
+        )

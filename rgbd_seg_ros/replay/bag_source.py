@@ -155,18 +155,17 @@ def _pixels(message: Any, dtype: type, channels: int, path: Path) -> npt.NDArray
     if message.step < row or message.data.size < message.step * message.height:
         raise UserError(f"{path} holds a truncated {message.encoding} image at {_stamp_ns(message)}")
     rows = message.data[: message.step * message.height].reshape(message.height, message.step)[:, :row]
-    order = ">" if message.is_bigendian else "<"
-    image = np.ascontiguousarray(rows).view(np.dtype(dtype).newbyteorder(order))
-    image = image.astype(dtype, copy=False)
+    stored = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    image: npt.NDArray[Any] = np.ascontiguousarray(rows).view(stored).astype(dtype, copy=False)
     return image.reshape(message.height, message.width, channels) if channels > 1 else image
 
 
 def _color(message: Any, path: Path) -> npt.NDArray[np.uint8]:
     if not hasattr(message, "encoding"):
-        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
-        if image is None:
+        decoded = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
+        if decoded is None:
             raise UserError(f"{path} holds a {message.format} colour image that cannot be decoded")
-        return np.ascontiguousarray(image[..., ::-1])
+        return np.ascontiguousarray(decoded[..., ::-1]).astype(np.uint8, copy=False)
     if message.encoding in ("mono8", "8UC1"):
         return np.repeat(_pixels(message, np.uint8, 1, path)[..., None], 3, axis=2)
     if message.encoding not in TO_RGB:

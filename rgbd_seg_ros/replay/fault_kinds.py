@@ -60,6 +60,8 @@ class FaultKind:
         expected: names of the sensor states that the node may report for it; empty where it need not notice.
         streams: the streams it makes sense on.
         about: one sentence.
+        aftermath_s: how long after its end frames still count as faulted, for faults whose end is itself a fault
+            (stamps that jump back to the truth, late frames that are overtaken).
     """
 
     name: str
@@ -70,6 +72,7 @@ class FaultKind:
     expected: frozenset[str]
     streams: frozenset[Sensor]
     about: str
+    aftermath_s: float = 0.0
 
 
 KINDS: dict[str, FaultKind] = {}
@@ -87,11 +90,13 @@ def kind(
     effect: Effect = Effect.DEGRADED,
     expected: str = "",
     streams: frozenset[Sensor] = BOTH,
+    aftermath_s: float = 0.0,
 ) -> Callable[[Change], Change]:
     """Registers a function as a kind of fault; `expected` is a list of sensor states in one string."""
 
     def register(change: Change) -> Change:
-        KINDS[name] = FaultKind(name, change, strength, unit, effect, frozenset(expected.split()), streams, about)
+        states = frozenset(expected.split())
+        KINDS[name] = FaultKind(name, change, strength, unit, effect, states, streams, about, aftermath_s)
         return change
 
     return register

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,9 +112,9 @@ def _find_files(folder: Path) -> tuple[dict[str, dict[str, Path]], str]:
     # one kind of label only: the finest that is there, so that classes are never mixed
     kinds.update(word for _, role, word, _ in found if role == "label")
     label_kind = next((word for word in ROLES["label"] if kinds[word]), "label")
-    for path, role, word, key in found:
-        if role != "label" or word == label_kind:
-            files[role].setdefault(key, path)
+    for path, name, word, key in found:
+        if name != "label" or word == label_kind:
+            files[name].setdefault(key, path)
     return files, label_kind
 
 
@@ -139,7 +140,7 @@ def _as_seconds(key: str) -> float | None:
     return float(key) if re.fullmatch(r"\d{6,}\.\d+", key) else None
 
 
-def _read(path: Path, flags: int) -> npt.NDArray[np.generic]:
+def _read(path: Path, flags: int) -> npt.NDArray[Any]:
     image = cv2.imread(str(path), flags)
     if image is None:
         raise UserError(f"{path} cannot be read as an image")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rgbd_seg_ros.core.frames import Sensor
 
-Image = npt.NDArray[np.generic]
+Image = npt.NDArray[Any]
 
 ENCODINGS = {("uint8", 3): "rgb8", ("uint8", 2): "mono8", ("uint16", 2): "16UC1", ("float32", 2): "32FC1"}
 """(dtype, number of axes) -> ROS encoding of an array."""
@@ -55,10 +56,10 @@ class Record:
     @property
     def payload(self) -> memoryview:
         """The bytes of `image`, without a copy where it is contiguous."""
-        return memoryview(np.ascontiguousarray(self.image)).cast("B")
+        return np.ascontiguousarray(self.image).data.cast("B")
 
 
-def _header(image: Image) -> dict[str, object]:
+def _header(image: Image) -> dict[str, Any]:
     key = (image.dtype.name, image.ndim)
     if key not in ENCODINGS:
         raise ValueError(f"no ROS encoding for an image of {image.dtype} with {image.ndim} axes")

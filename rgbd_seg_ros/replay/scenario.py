@@ -83,6 +83,13 @@ class Fault:
         over = self.duration is not None and time_ns >= round((self.start + self.duration) * 1e9)
         return sensor in self.sensors and time_ns >= self.start_ns and not over
 
+    def blamed(self, sensor: Sensor, time_ns: int) -> bool:
+        """Whether a frame of `sensor` taken at `time_ns` is hit by the fault or its aftermath."""
+        if self.duration is None:
+            return self.active(sensor, time_ns)
+        over = time_ns >= round((self.start + self.duration + self.kind.aftermath_s) * 1e9)
+        return sensor in self.sensors and time_ns >= self.start_ns and not over
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -139,6 +146,10 @@ class Scenario:
     def active(self, sensor: Sensor, time_ns: int) -> tuple[Fault, ...]:
         """The faults that hit a frame of `sensor` taken at `time_ns`, in the order of the file."""
         return tuple(fault for fault in self.faults if fault.active(sensor, time_ns))
+
+    def blamed(self, sensor: Sensor, time_ns: int) -> tuple[Fault, ...]:
+        """The active faults and those whose aftermath a frame of `sensor` taken at `time_ns` still suffers."""
+        return tuple(fault for fault in self.faults if fault.blamed(sensor, time_ns))
 
     def best_mode(self, time_ns: int) -> Mode:
         """What a perfect switch would choose at `time_ns`: fusion of all streams that are not lost."""

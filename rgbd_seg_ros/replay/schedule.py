@@ -27,11 +27,11 @@ class FaultInjector:
 
     def feed(self, record: Record) -> list[Record]:
         """What is sent instead of a record; `time_ns` of a result may lie later than the record's."""
+        blamed = tuple(fault.fault for fault in self.scenario.blamed(record.sensor, record.time_ns))
         faults = self.scenario.active(record.sensor, record.time_ns)
         if not faults:
             self._held[record.sensor] = record
-            return [record]
-        records = [replace(record, faults=tuple(fault.fault for fault in faults))]
+        records = [replace(record, faults=blamed)]
         for fault in faults:
             moment = Moment(
                 strength=fault.level,

@@ -169,7 +169,7 @@ class SequenceWriter:
         if shape[1:] != list(image.shape) or dtype != image.dtype.str:
             raise UserError(f"frame {shape[0]} for {file} is {image.shape} {image.dtype}, the ones before {shape[1:]}")
         with (self._partial / file).open("ab") as out:
-            out.write(memoryview(np.ascontiguousarray(image)).cast("B"))
+            out.write(np.ascontiguousarray(image).data.cast("B"))
         shape[0] += 1
 
     def finish(self) -> Sequence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.scenes.camera import Camera
 
-Image = npt.NDArray[np.generic]
+Image = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

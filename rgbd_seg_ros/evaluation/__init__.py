@@ -1,0 +1,1 @@
+"""Metrics, reports and pictures of what was labelled; no ROS, no torch."""

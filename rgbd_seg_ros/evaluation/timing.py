@@ -1,0 +1,120 @@
+"""Latency, rates and switches of a recorded play."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.evaluation.joining import Join
+from rgbd_seg_ros.replay.recording import LabelOutput, Recording, Switch
+from rgbd_seg_ros.replay.scenario import Scenario
+
+CAUSE_WINDOW_S = 1.0
+"""A switch within this time after the start or end of a fault is put down to it."""
+START_GRACE_S = 1.0
+"""Switches up to here belong to the start of the streams."""
+
+
+def percentiles(values: list[float]) -> dict[str, float | int] | None:
+    """p50, p95, p99, largest and number of values; None without any."""
+    if not values:
+        return None
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return {
+        "p50": round(float(p50), 2),
+        "p95": round(float(p95), 2),
+        "p99": round(float(p99), 2),
+        "max": round(max(values), 2),
+        "count": len(values),
+    }
+
+
+def latencies(joined: Join) -> dict[str, Any]:
+    """End-to-end latency per mode: publication of the newest covered frame to reception of the label image, ms."""
+    newest: dict[int, tuple[LabelOutput, int]] = {}
+    for frame in joined.frames:
+        if frame.output is not None:
+            key = id(frame.output)
+            newest[key] = (frame.output, max(frame.sent.sent_ns, newest[key][1] if key in newest else 0))
+    by_mode: dict[str, list[float]] = defaultdict(list)
+    for output, sent_ns in newest.values():
+        by_mode[output.mode.value].append((output.at_ns - sent_ns) / 1e6)
+    return {mode: percentiles(values) for mode, values in by_mode.items()}
+
+
+def stages(recording: Recording) -> dict[str, Any]:
+    """The times that the node itself states, per mode and stage, ms."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for output in recording.outputs:
+        for name, spent in output.times_ms.items():
+            values[output.mode.value][name.removesuffix("_ms")].append(spent)
+    return {mode: {name: percentiles(v) for name, v in by_name.items()} for mode, by_name in values.items()}
+
+
+def label_rates(recording: Recording, scenario: Scenario) -> dict[str, float]:
+    """Label images per second in each mode: intervals between consecutive images of one mode.
+
+    An interval during which the scenario leaves no stream at all says nothing about the node and is left out.
+    """
+    spans: dict[str, list[float]] = defaultdict(list)
+    for before, after in pairwise(recording.outputs):
+        middle_ns = (before.at_ns + after.at_ns) // 2 - recording.started_ns
+        if before.mode is after.mode and scenario.best_mode(middle_ns) is not Mode.NONE:
+            spans[before.mode.value].append((after.at_ns - before.at_ns) / 1e9)
+    return {mode: round(len(gaps) / sum(gaps), 2) for mode, gaps in spans.items() if sum(gaps) > 0}
+
+
+def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
+    """Every change of mode: when, from, to, why, its trigger in the scenario and how long it took.
+
+    `latency_ms` runs from the start (or end) of the fault to the first label image in the new mode; None where
+    no fault explains the switch or no label image followed before the next switch.
+    """
+    ordered = [s for s in recording.switches if s.at_ns - recording.started_ns <= recording.duration_ns]
+    rows = []
+    for number, switch in enumerate(ordered):
+        end_ns = ordered[number + 1].at_ns if number + 1 < len(ordered) else None
+        trigger = _trigger(recording.play_s(switch.at_ns), switch, scenario)
+        first = next((o for o in recording.outputs if o.at_ns >= switch.at_ns and o.mode is switch.after), None)
+        reached = first is not None and (end_ns is None or first.at_ns <= end_ns + 500_000_000)
+        latency = None
+        if trigger and first is not None and reached:
+            latency = round((recording.play_s(first.at_ns) - trigger[0]) * 1e3, 1)
+        rows.append(
+            {
+                "time_s": round(recording.play_s(switch.at_ns), 4),
+                "from": switch.before.value,
+                "to": switch.after.value,
+                "cause": switch.cause,
+                "trigger": trigger[1] if trigger else None,
+                "latency_ms": latency,
+                "wrong": trigger is None and not _in_fault(recording.play_s(switch.at_ns), scenario),
+            }
+        )
+    return rows
+
+
+def _trigger(at_s: float, switch: Switch, scenario: Scenario) -> tuple[float, str] | None:
+    """(moment, name) of the latest start or end of a fault, or start of the play, that explains a switch."""
+    events = [(0.0, "start of the play")]
+    for fault in scenario.faults:
+        name = f"{fault.stream} {fault.fault}"
+        events.append((fault.start, f"start of {name}"))
+        if fault.duration is not None:
+            events.append((fault.start + fault.duration, f"end of {name}"))
+    degrading = len(switch.after.sensors) < len(switch.before.sensors)
+    # restoring takes the hysteresis, which has no upper limit here; giving up must follow its fault at once
+    window = CAUSE_WINDOW_S if degrading else float("inf")
+    explaining = [event for event in events if event[0] <= at_s <= event[0] + window]
+    return max(explaining) if explaining else None
+
+
+def _in_fault(at_s: float, scenario: Scenario) -> bool:
+    at_ns = round(at_s * 1e9)
+    recent_ns = max(0, at_ns - round(CAUSE_WINDOW_S * 1e9))
+    hit = any(f.start_ns <= at_ns and f.end_ns(10**18) >= recent_ns for f in scenario.faults)
+    return hit or at_s <= START_GRACE_S

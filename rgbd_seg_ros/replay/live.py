@@ -1,0 +1,131 @@
+"""A play over real ROS 2: segmenter, recorder and player, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.replay.domain import private_domain
+from rgbd_seg_ros.replay.recording import PLAYER_FILE, Recording, load_recording
+from rgbd_seg_ros.replay.scenario import Scenario
+
+STOP_S = 15.0
+"""A process that has not ended this long after SIGINT is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How a play is run.
+
+    Attributes:
+        bundle: folder of the model bundle.
+        seed: of the faults.
+        scale: speed of the play.
+        parameters: further parameters of the segmenter.
+        keep_labels: record the label images, not only their stamps.
+        start_timeout_s: for the segmenter to load and connect.
+    """
+
+    bundle: Path
+    seed: int = 0
+    scale: float = 1.0
+    parameters: dict[str, Any] = field(default_factory=dict)
+    keep_labels: bool = True
+    start_timeout_s: float = 90.0
+
+
+def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Path) -> Recording:
+    """Plays `source` through `scenario` into a segmenter; the logs of all three processes stay in `folder`.
+
+    Raises:
+        UserError: when one of the processes fails; its last words are in the sentence.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scenario_file = folder / "scenario.yaml"
+    scenario_file.write_text(json.dumps(scenario.to_dict()))  # JSON is YAML
+    with private_domain() as env:
+        keep = [] if options.keep_labels else ["--no-labels"]
+        recorder = _Process("replay_recorder", ["--out", str(folder), *keep], env, folder)
+        segmenter = _Process("segmenter_node", _node_arguments(options), env, folder)
+        player = _Process("replay_player", _player_arguments(source, scenario_file, options, folder), env, folder)
+        try:
+            _wait_for(player, (segmenter, recorder), scenario.duration / options.scale + options.start_timeout_s + 30)
+            time.sleep(0.3)  # the last status is on its way to the recorder
+        finally:
+            codes = [process.stop() for process in (player, recorder, segmenter)]
+    if codes[1] != 0:
+        raise UserError(f"the recorder failed: {recorder.last_words()}")
+    if codes[2] not in (0, -signal.SIGINT):
+        raise UserError(f"the segmenter ended with status {codes[2]}: {segmenter.last_words()}")
+    return load_recording(folder)
+
+
+def _node_arguments(options: LiveOptions) -> list[str]:
+    parameters = {"bundle": str(options.bundle), "autostart": True, **options.parameters}
+    pairs = [
+        f"{key}:={json.dumps(value) if not isinstance(value, str) else value}" for key, value in parameters.items()
+    ]
+    return ["--ros-args", *(word for pair in pairs for word in ("-p", pair))]
+
+
+def _player_arguments(source: Path, scenario: Path, options: LiveOptions, folder: Path) -> list[str]:
+    return [
+        *("--source", str(source), "--scenario", str(scenario), "--log", str(folder / PLAYER_FILE)),
+        *("--seed", str(options.seed), "--scale", str(options.scale), "--timeout", str(options.start_timeout_s)),
+    ]
+
+
+def _wait_for(player: _Process, others: tuple[_Process, ...], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while player.running:
+        for process in others:
+            if not process.running:
+                raise UserError(f"{process.name} ended during the play: {process.last_words()}")
+        if time.monotonic() > deadline:
+            raise UserError(f"the play has not ended after {timeout_s:.0f} s: {player.last_words()}")
+        time.sleep(0.1)
+    if player.stop() != 0:
+        hint = " ".join(f"{p.name}: {p.last_words()}" for p in others)
+        raise UserError(f"the player failed: {player.last_words()} {hint}".strip())
+
+
+class _Process:
+    """A module of `rgbd_seg_ros.nodes` run by the same Python, its output in a file."""
+
+    def __init__(self, module: str, arguments: list[str], env: dict[str, str], folder: Path) -> None:
+        self.name = module
+        self._log = folder / f"{module}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"rgbd_seg_ros.nodes.{module}", *arguments],
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # ^C in the terminal reaches only the parent, which stops them in order
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> int:
+        """Ends the process and gives its exit status."""
+        if self.running:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def last_words(self) -> str:
+        """The end of what it printed, on one line."""
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        return " | ".join(lines[-3:]) or "it said nothing"

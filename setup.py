@@ -62,7 +62,7 @@ EXTRAS = {
         "onnxruntime>=1.17,<2",  # every exported file is checked against torch before it is called done
     ],
     # launch_testing (ROS) installs a pytest plugin that pytest 9 refuses; tools/install.py holds pytest below 9 there.
-    "test": ["pytest>=7.4,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.90,<7", "psutil>=5.9,<8"],
+    "test": ["pytest>=7.4,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.90,<7", "psutil>=5.9,<8", "setuptools>=61"],
     # One minor series each: a formatter or checker of another version disagrees with the code as it stands.
     "lint": ["ruff>=0.17,<0.18", "mypy>=2.4,<2.5", "numpy>=1.21", "types-PyYAML"],
 }

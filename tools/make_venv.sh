@@ -10,10 +10,12 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
 runs() { "$1" -c "import ensurepip, sys, venv; sys.exit(not ($2))" >/dev/null 2>&1; }
 
-first() { # first CONDITION NAME...: prints the first Python that runs, can make environments and meets the condition
-  local condition=$1 name; shift
+first() { # first CONDITION NAME...: the first Python on the PATH that runs, makes environments, meets the condition
+  local condition=$1 name path; shift
   for name in "$@"; do
-    if runs "$name" "$condition"; then printf '%s\n' "$name"; return 0; fi
+    for path in $(type -aP "$name"); do # all of them: version managers leave commands that fail when called
+      if runs "$path" "$condition"; then printf '%s\n' "$path"; return 0; fi
+    done
   done
   return 1
 }
@@ -29,12 +31,12 @@ if [[ -n ${PYTHON:-} ]]; then
   runs "$python" "$supported" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.13 with venv: name another one."
   if sourced_ros "$python"; then system=(--system-site-packages); fi
 elif [[ $extras == lint ]]; then
-  python=$(first "$supported" python3 python3.11 python3.12 python3.13 python3.10 /usr/bin/python3) ||
+  python=$(first "$supported" python3 python3.11 python3.12 python3.13 python3.10) ||
     fail "no Python 3.10 to 3.13 with venv was found: install one (apt install python3-venv) or set PYTHON."
 elif sourced_ros python3 && runs python3 "$supported"; then
   python=python3 system=(--system-site-packages)
 else
-  python=$(first 'sys.version_info[:2] == (3, 11)' python3.11 /usr/bin/python3.11 python3) ||
+  python=$(first 'sys.version_info[:2] == (3, 11)' python3.11 python3) ||
     fail "neither a sourced ROS 2 (source /opt/ros/<distro>/setup.bash) nor a Python 3.11 with venv, for which" \
       "ROS 2 wheels exist (apt install python3.11-venv), was found: provide one, or name it with PYTHON."
 fi

@@ -20,7 +20,10 @@ FORMAT = "rgbd_seg_bundle"
 VERSION = 1
 PRECISIONS = ("fp32", "fp16", "int8")
 UPSAMPLING = ("exact", "fast")
-_MAX_SIDE = 8192
+MAX_SIDE = 8192
+DYNAMIC_STEP = 32
+"""Height and width given to a dynamic bundle are multiples of this: the deepest stage of the encoders has stride 32."""
+
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -181,8 +184,8 @@ def parse_manifest(text: str, where: str) -> Manifest:
     manifest = Manifest(
         name=top.take("name", str),
         label_set=_parse_label_set(top.take("label_set", dict), f"{where}: label_set"),
-        height=size.whole("height", 1, _MAX_SIDE),
-        width=size.whole("width", 1, _MAX_SIDE),
+        height=size.whole("height", 1, MAX_SIDE),
+        width=size.whole("width", 1, MAX_SIDE),
         dynamic=size.take("dynamic", bool, False),
         precision=top.choice("precision", PRECISIONS, "fp32"),
         upsampling=top.choice("upsampling", UPSAMPLING, "exact"),

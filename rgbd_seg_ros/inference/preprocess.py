@@ -26,7 +26,6 @@ class InputBuffers:
         self._size = (width, height)
         self._rgb = np.zeros((1, height, width, 3), np.uint8)
         self._depth = np.zeros((1, height, width), np.float32)
-        self._units: dict[float, npt.NDArray[np.float32]] = {}
 
     def color(self, image: Image) -> Image:
         """uint8 H x W x 3 RGB of any size to uint8 1 x height x width x 3, by area averaging.
@@ -58,27 +57,20 @@ class InputBuffers:
         if image.dtype not in (np.uint16, np.float32) or image.ndim != 2:
             raise ValueError(f"depth image is {image.dtype} {image.shape}, needs uint16 or float32 (height, width)")
         if image.shape != self._size[::-1]:
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_NEAREST)
+            image = cv2.resize(image, self._size, interpolation=cv2.INTER_NEAREST_EXACT)
         out = self._depth[0]
         if image.dtype == np.uint16:
-            np.take(self._metres(metres_per_unit), image, out=out, mode="clip")
+            np.multiply(image, np.float32(metres_per_unit), out=out)
+            out[image == _NO_READING] = 0
             return self._depth
-        valid = (image > 0) & (image < np.inf)
-        np.multiply(image, np.float32(metres_per_unit), out=out, where=valid)
-        out[~valid] = 0
+        np.fmax(image, np.float32(0), out=out)  # fmax, unlike maximum, prefers 0 to NaN
+        out[np.isinf(out)] = 0
+        out *= np.float32(metres_per_unit)
         return self._depth
-
-    def _metres(self, metres_per_unit: float) -> npt.NDArray[np.float32]:
-        """Metres for each of the 65536 values of a 16-bit image."""
-        if metres_per_unit not in self._units:
-            table = np.arange(65536, dtype=np.float32) * np.float32(metres_per_unit)
-            table[_NO_READING] = 0
-            self._units = {metres_per_unit: table}
-        return self._units[metres_per_unit]
 
 
 def to_image_size(plane: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """`plane` h x w uint8 at `size` (height, width) by nearest neighbour; always memory of its own."""
     if plane.shape == size:
         return plane.copy()
-    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)

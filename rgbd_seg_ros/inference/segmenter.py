@@ -17,6 +17,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Session, UInt8
 from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, make_backend
 from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.manifest import DYNAMIC_STEP, MAX_SIDE
 from rgbd_seg_ros.inference.preprocess import InputBuffers, to_image_size
 
 logger = logging.getLogger(__name__)
@@ -223,8 +224,11 @@ def _network_size(bundle: Bundle, size: tuple[int, int] | None) -> tuple[int, in
     if size is None or size == fixed:
         return fixed
     if not manifest.dynamic:
+        have = f"{fixed[1]}x{fixed[0]}"
+        raise UserError(f"bundle {bundle.folder} has the fixed size {have}; export it with dynamic size.")
+    if any(side % DYNAMIC_STEP or not 2 * DYNAMIC_STEP <= side <= MAX_SIDE for side in size):
         raise UserError(
-            f"bundle {bundle.folder} has the fixed size {fixed[1]}x{fixed[0]}; export it with dynamic size."
+            f"network size {size[1]}x{size[0]} is not possible; give multiples of {DYNAMIC_STEP} from 64 on."
         )
     return size
 

@@ -1,0 +1,111 @@
+"""Does the exported file do what the torch network does? Measured, not assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
+from rgbd_seg_ros.inference.preprocess import to_image_size
+from rgbd_seg_training.export.frames import ExportFrame
+from rgbd_seg_training.export.graph import LabellingGraph
+from rgbd_seg_training.export.onnx_file import OUTPUTS
+
+_SCORES = "verified_scores"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The exported file (run by ONNX Runtime on the CPU) against the torch network in fp32.
+
+    Attributes:
+        frames: number of image pairs compared.
+        agreement: share of pixels with the same label.
+        max_score_error: largest difference of a class score; `score_range` is the span of the scores themselves.
+        max_confidence_error: largest difference of the confidence, in 255ths.
+        miou, miou_torch: mean IoU of both on the labelled ones of the frames, None without labels.
+    """
+
+    frames: int
+    agreement: float
+    max_score_error: float
+    score_range: float
+    max_confidence_error: int
+    miou: float | None
+    miou_torch: float | None
+
+    def facts(self) -> dict[str, Any]:
+        """The measurement as JSON data, with the versions that it was made with."""
+        import onnxruntime
+
+        return {**asdict(self), "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+
+    def __str__(self) -> str:
+        text = (
+            f"{100 * self.agreement:.3f} % of labels agree on {self.frames} frames, scores differ by at most "
+            f"{self.max_score_error:.2g} of {self.score_range:.3g}, confidence by {self.max_confidence_error}/255"
+        )
+        if self.miou is not None and self.miou_torch is not None:
+            text += f", mIoU {self.miou:.4f} against {self.miou_torch:.4f}"
+        return text
+
+
+def verify(graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], size: tuple[int, int]) -> Verification:
+    """Runs `graph` (torch) and `model` (`onnx.ModelProto`) on `frames` at network `size` (height, width)."""
+    session = _session(model)
+    classes = graph.model.spec.num_classes
+    matrices = ConfusionMatrix(classes), ConfusionMatrix(classes)
+    same, pixels, labelled = 0, 0, 0
+    errors, confidences, spans = [0.0], [0], [0.0]
+    for frame in frames:
+        inputs = frame.inputs(graph.model.spec.inputs, *size)
+        label, confidence, scores = session.run([*OUTPUTS, _SCORES], inputs)
+        with torch.inference_mode():
+            images = [torch.from_numpy(image) for image in inputs.values()]
+            expected_scores = graph.scores(*images).float().numpy()
+            expected_label, expected_confidence = (output.numpy() for output in graph(*images))
+        same += int((label == expected_label).sum())
+        pixels += label.size
+        errors.append(float(np.abs(scores - expected_scores).max()))
+        spans.append(float(np.ptp(expected_scores)))
+        confidences.append(int(np.abs(confidence.astype(int) - expected_confidence).max()))
+        if (truth := frame.label) is not None:
+            labelled += 1
+            for matrix, prediction in zip(matrices, (label[0], expected_label[0]), strict=True):
+                matrix.update(truth, to_image_size(prediction, truth.shape[:2]))
+    miou, miou_torch = (float(m.scores().miou) if labelled else None for m in matrices)
+    return Verification(len(frames), same / pixels, max(errors), max(spans), max(confidences), miou, miou_torch)
+
+
+def check(verification: Verification, mode: str, floor: float) -> None:
+    """Refuses an export that does not follow the network.
+
+    Raises:
+        UserError: the share of labels that agree is below `floor`.
+    """
+    if not verification.agreement >= floor:
+        raise UserError(
+            f"the exported {mode} model is refused: {100 * verification.agreement:.2f} % of its labels agree with "
+            f"torch and {100 * floor:g} % are needed; choose a higher precision or other frames to calibrate with."
+        )
+
+
+def _session(model: Any) -> Any:
+    """ONNX Runtime on a copy of `model` that also gives the class scores (what its ArgMax reads)."""
+    import onnx
+    import onnxruntime
+
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    chosen = [node for node in extended.graph.node if node.op_type == "ArgMax"][-1]
+    extended.graph.node.append(onnx.helper.make_node("Cast", [chosen.input[0]], [_SCORES], to=onnx.TensorProto.FLOAT))
+    extended.graph.output.append(onnx.helper.make_tensor_value_info(_SCORES, onnx.TensorProto.FLOAT, None))
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(extended.SerializeToString(), settings, providers=["CPUExecutionProvider"])

@@ -13,13 +13,11 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from rgbd_seg_ros.paths import config_file, fastdds_profile
+from rgbd_seg_ros.paths import config_file, dds_environment
 
 BOOLEAN = ["true", "false"]
 # Empty means: as the parameters file says.
 PARAMETERS_OF_ARGUMENTS = ("bundle", "backend", "rgb_transport", "depth_transport")
-# The name of the variable before and since Fast DDS 3 (Kilted).
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def arguments() -> list[DeclareLaunchArgument]:
@@ -53,9 +51,7 @@ def arguments() -> list[DeclareLaunchArgument]:
 
 def dds_profile(_: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Shared-memory segments that hold an image, for this launch, unless the user brings a profile."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return []
-    return [SetEnvironmentVariable(name, str(fastdds_profile())) for name in PROFILE_VARIABLES]
+    return [SetEnvironmentVariable(name, value) for name, value in dds_environment(os.environ).items()]
 
 
 def segmenter(context: LaunchContext) -> list[LaunchDescriptionEntity]:

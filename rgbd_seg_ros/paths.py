@@ -11,11 +11,15 @@ The same three folders have three homes, tried in this order:
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
 
 PACKAGE = "rgbd_seg_ros"
+DDS_PROFILE_VARIABLES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PROFILES_FILE"}
+"""By major version of Fast DDS. Version 2 does not know the new name, version 3 warns of the old one."""
+FAST_DDS_2_DISTRIBUTIONS = frozenset({"humble", "iron", "jazzy"})
 
 
 def _checkout() -> Path | None:
@@ -63,9 +67,17 @@ def config_file(name: str) -> Path:
     raise UserError(f"config/{name} does not exist in {folder.parent}; known are: {', '.join(known) or 'none'}.")
 
 
-def fastdds_profile() -> Path:
-    """The FastDDS profile whose shared-memory segment fits images."""
-    return config_file("fastdds_shm.xml")
+def dds_environment(environ: Mapping[str, str], profile: str = "fastdds_shm.xml") -> dict[str, str]:
+    """Variables that make Fast DDS use a profile of config/ (shared-memory segments that hold an image).
+
+    Args:
+        environ: the environment so far; a profile that the user has set there stays, and the answer is empty.
+        profile: file in config/.
+    """
+    if any(environ.get(name) for name in DDS_PROFILE_VARIABLES.values()):
+        return {}
+    generation = 2 if environ.get("ROS_DISTRO") in FAST_DDS_2_DISTRIBUTIONS else 3
+    return {DDS_PROFILE_VARIABLES[generation]: str(config_file(profile))}
 
 
 def bundles_dir() -> Path:

@@ -107,3 +107,21 @@ def add_bundles(root: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]) -
     for name in names:
         (root / "bundles" / name).mkdir(parents=True)
         (root / "bundles" / name / "manifest.json").write_text("{}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variable"),
+    [
+        ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("", "FASTDDS_DEFAULT_PROFILES_FILE"),
+    ],
+)
+def test_the_dds_profile_is_set_under_the_name_that_the_distribution_reads(distribution: str, variable: str) -> None:
+    assert paths.dds_environment({"ROS_DISTRO": distribution}) == {variable: str(ROOT / "config/fastdds_shm.xml")}
+
+
+@pytest.mark.parametrize("variable", paths.DDS_PROFILE_VARIABLES.values())
+def test_a_dds_profile_of_the_user_stays(variable: str) -> None:
+    assert paths.dds_environment({variable: "/home/me/mine.xml"}) == {}

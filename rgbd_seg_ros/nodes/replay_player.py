@@ -89,11 +89,12 @@ class Player(Node):
             wait_ns = started_ns + round(record.time_ns / scale) - time.monotonic_ns()
             if wait_ns > 0:
                 time.sleep(wait_ns / NS)
+            # before the publication: its label image may be there before publish() returns
+            sent_ns = time.monotonic_ns()
             self._send(record)
-            row = SentFrame(
-                record.sensor, record.index, record.time_ns, record.stamp_ns, time.monotonic_ns(), record.faults
+            sent.append(
+                SentFrame(record.sensor, record.index, record.time_ns, record.stamp_ns, sent_ns, record.faults)
             )
-            sent.append(row)
         return started_ns, sent
 
     def _send(self, record: Record) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from rgbd_seg_ros.replay.record import Record
-from rgbd_seg_ros.scenes.camera import Camera
+
+if TYPE_CHECKING:  # scenes need a ray caster, which a robot has no use for
+    from rgbd_seg_ros.scenes.camera import Camera
 
 STAMP_AT = 4
 NS = 1_000_000_000

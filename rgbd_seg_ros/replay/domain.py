@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.paths import fastdds_profile
+from rgbd_seg_ros.paths import config_file
 
 DOMAINS = range(20, 100)
 """Free of the ephemeral ports of Linux, and of domain 0, which everybody uses."""
+# Fast DDS changed the name of the variable with ROS 2 Kilted; both are set.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -46,5 +47,5 @@ def _environment(domain: int) -> dict[str, str]:
         "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
     }
     if not any(variable in env for variable in PROFILE_VARIABLES):
-        env |= dict.fromkeys(PROFILE_VARIABLES, str(fastdds_profile()))
+        env |= dict.fromkeys(PROFILE_VARIABLES, str(config_file("fastdds_shm_localhost.xml")))
     return env

@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.replay.fault_kinds import Moment, fault_rng
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.scenario import Scenario
-from rgbd_seg_ros.replay.source import SourceFrame
+
+if TYPE_CHECKING:  # the fault injector runs on robots, without what sources need
+    from rgbd_seg_ros.replay.source import SourceFrame
 
 
 class FaultInjector:

@@ -1,0 +1,78 @@
+"""Rendered sequences, packed and kept in a cache: rendering takes longer than playing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import rgbd_seg_ros.scenes
+from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.core.label_sets import LABEL_SETS
+from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter, is_sequence
+from rgbd_seg_ros.replay.source import SourceFrame
+from rgbd_seg_ros.scenes import Camera, render_sequence
+
+LABELS = {"indoor": "nyu13", "aerial": "potsdam6", "drone": "midair7"}
+
+
+def rendered(
+    cache: Path,
+    *,
+    world: str = "indoor",
+    seed: int = 0,
+    duration_s: float = 10.0,
+    rate_hz: float = 30.0,
+    size: tuple[int, int] = (640, 480),
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sequence:
+    """A rendered sequence with ground truth, from the cache where it was rendered before by the same code.
+
+    Args:
+        cache: folder of the cache.
+        world: name of a rendered world.
+        seed: of scene, motion and sensors.
+        duration_s, rate_hz: length and frame rate.
+        size: width and height.
+        workers: processes that render.
+        progress: hears (frames done, frames in all) while rendering.
+    """
+    width, height = size
+    key = f"{world}-{seed}-{width}x{height}-{duration_s:g}s-{rate_hz:g}hz-{_code_version()}"
+    folder = cache / key
+    if is_sequence(folder):
+        return Sequence(folder)
+    camera = Camera.default(width, height)
+    total = round(duration_s * rate_hz)
+    writer = SequenceWriter(folder, name=f"rendered {world} {seed}", camera=camera,
+                            label_set=LABEL_SETS[LABELS[world]], rate_hz=rate_hz)  # fmt: skip
+    try:
+        for number, frame in enumerate(render_sequence(world, seed, duration_s, rate_hz, camera, workers)):
+            for part in _source_frames(round(number * 1e9 / rate_hz), frame.rgb, frame.depth, frame.label):
+                writer.add(part)
+            if progress:
+                progress(number + 1, total)
+        return writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _source_frames(
+    stamp_ns: int, rgb: np.ndarray, depth: np.ndarray, label: np.ndarray
+) -> Iterator[SourceFrame]:
+    yield SourceFrame(Sensor.RGB, stamp_ns, rgb, label)
+    millimetres = np.clip(np.round(depth * 1000.0), 0, 65535).astype(np.uint16)
+    yield SourceFrame(Sensor.DEPTH, stamp_ns, millimetres, label)
+
+
+def _code_version() -> str:
+    """Hash of the renderer's sources: other code, other pictures."""
+    folder = Path(str(rgbd_seg_ros.scenes.__file__)).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

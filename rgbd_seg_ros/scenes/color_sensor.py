@@ -50,8 +50,8 @@ class ColorSensor:
             saturation=float(rng.uniform(0.6, 1.2)),
             vignetting=float(rng.uniform(0, 0.4)),
             blur=float(rng.uniform(0.0, 0.0035)),
-            shot_noise=float(rng.uniform(0.0, 0.04)),
-            read_noise=float(rng.uniform(0.0, 0.008)),
+            shot_noise=float(rng.uniform(0.0, 0.03)),
+            read_noise=float(rng.uniform(0.0, 0.004)),
             jpeg_quality=int(rng.integers(40, 96)) if rng.random() < 0.4 else 0,
         )
 

@@ -52,10 +52,10 @@ class DepthSensor:
             near=near * float(rng.uniform(0.8, 1.7)),
             far=far * float(rng.uniform(0.6, 1.1)),
             baseline=float(rng.uniform(0.02, 0.1) * rng.choice([-1, 1])),
-            edge=float(rng.uniform(0.3, 2.0)),
-            dark=float(rng.uniform(0.02, 0.2)),
+            edge=float(rng.uniform(0.3, 1.8)) if rng.random() < 0.7 else 0.0,
+            dark=float(rng.uniform(0.03, 0.28)),
             grazing=float(rng.uniform(0.03, 0.25)),
-            speckle=float(rng.uniform(0.0, 0.04)),
+            speckle=float(rng.uniform(0.0, 0.05)),
             border=float(rng.uniform(0.01, 0.07)) if rng.random() < 0.25 else 0.0,
         )
 

@@ -46,7 +46,7 @@ class FloorPlan:
             if slack < 0.06:
                 continue
             along = item.width / 2 + 0.03 + kit.rng.random() * (slack - 0.06)
-            if not wall.is_free(along - item.width / 2, along + item.width / 2, min(item.height, 98.0)):
+            if not wall.is_free(along - item.width / 2, along + item.width / 2, 0.0, item.height):
                 continue
             gap = kit.u(0.01, 0.08) if kit.chance(0.8) else kit.u(0.08, 0.4)
             rect = _bounds(wall, along, item.width, gap, gap + item.depth)
@@ -55,7 +55,7 @@ class FloorPlan:
             x, y = wall.point(along, gap)
             into.place(item.assembly, x, y, 0.0, wall.yaw)
             self.taken.append((*rect, item.height))
-            wall.blocked.append((along - item.width / 2, along + item.width / 2, item.height))
+            wall.blocked.append((along - item.width / 2, along + item.width / 2, 0.0, item.height))
             return wall, along
         return None
 

@@ -65,6 +65,41 @@ def bag(kit: Kit) -> Item:
     return Item(out, size, size, size)
 
 
+def toilet(kit: Kit) -> Item:
+    """A toilet with its cistern."""
+    out, white = Assembly(), kit.palette.enamel()
+    out.add(Shape.CUSHION, (0, 0.1, 0.6), (0.4, 0.2, 0.42), OBJECTS, white)
+    out.add(Shape.CONE, (0, 0.38, 0.2), (0.36, 0.48, 0.4), OBJECTS, white, tilt=tilted(x=math.pi))
+    out.add(Shape.CYLINDER, (0, 0.4, 0.41), (0.38, 0.5, 0.04), OBJECTS, white)
+    return Item(out, 0.42, 0.66, 0.82)
+
+
+def washbasin(kit: Kit) -> Item:
+    """A basin on a pedestal or in a cabinet."""
+    out, white = Assembly(), kit.palette.enamel()
+    width, height = kit.u(0.45, 0.8), kit.u(0.78, 0.9)
+    if kit.chance(0.5):
+        out.box((-width / 2, 0, 0.05), (width / 2, 0.42, height - 0.1), LABEL["furniture"], kit.wood())
+    else:
+        out.add(Shape.CYLINDER, (0, 0.2, height / 2 - 0.05), (0.16, 0.16, height - 0.1), OBJECTS, white)
+    out.add(Shape.CUSHION, (0, 0.23, height - 0.06), (width, 0.46, 0.16), OBJECTS, white)
+    out.add(Shape.CYLINDER, (0, 0.06, height + 0.08), (0.03, 0.03, 0.14), OBJECTS, kit.palette.metal())
+    return Item(out, width, 0.46, height)
+
+
+def bathtub(kit: Kit) -> Item:
+    """A tub along the wall."""
+    out, white = Assembly(), kit.palette.enamel()
+    width, depth, height = kit.u(1.4, 1.8), kit.u(0.65, 0.8), kit.u(0.45, 0.6)
+    rim = 0.07
+    out.box((-width / 2, 0, 0), (width / 2, rim, height), OBJECTS, white)
+    out.box((-width / 2, depth - rim, 0), (width / 2, depth, height), OBJECTS, white)
+    for side in (-1, 1):
+        out.box((side * width / 2 - rim * (side > 0), 0, 0), (side * width / 2 + rim * (side < 0), depth, height), OBJECTS, white)
+    out.box((-width / 2, 0, 0), (width / 2, depth, 0.12), OBJECTS, white)
+    return Item(out, width, depth, height)
+
+
 def ornament(kit: Kit) -> Assembly:
     """Something small for a table top, centred on the origin, at most 0.4 m across."""
     style = kit.rng.random()

@@ -28,11 +28,12 @@ ROOMS: dict[str, tuple[tuple[Maker, ...], tuple[Maker, ...]]] = {
     "living": ((seats.sofa, storage.television, storage.bookshelf, seats.sofa), (storage.coffee_table, seats.chair)),
     "office": ((storage.desk, storage.desk, storage.bookshelf, storage.cabinet), (seats.chair, small.carton)),
     "kitchen": ((storage.counter, storage.counter, storage.cabinet), (storage.table, seats.stool)),
+    "bathroom": ((small.toilet, small.washbasin, small.bathtub, storage.cabinet), (small.bag, small.carton)),
     "dining": ((storage.cabinet, seats.sofa, storage.bookshelf), (storage.table, seats.chair)),
 }
 ANY_WALL: tuple[Maker, ...] = (
-    seats.bed, seats.sofa, storage.bookshelf, storage.bookshelf, storage.cabinet, storage.counter, storage.desk,
-    storage.television, storage.cabinet, seats.chair,
+    seats.bed, seats.bed, seats.sofa, seats.sofa, storage.bookshelf, storage.cabinet, storage.counter, storage.desk,
+    storage.television, storage.cabinet, seats.chair, small.carton, small.plant, small.bag, small.floor_lamp,
 )  # fmt: skip
 ANY_FREE: tuple[Maker, ...] = (
     storage.table, storage.coffee_table, seats.chair, seats.chair, small.plant, small.carton, small.bag,
@@ -43,7 +44,7 @@ ANY_FREE: tuple[Maker, ...] = (
 def build_indoor(seed: int, rng: np.random.Generator) -> Scene:
     """A furnished room, deterministic by `rng`."""
     kit = Kit(rng, Palette(rng))
-    big = kit.chance(0.3)
+    big = kit.chance(0.4)
     width, depth = (kit.u(4.5, 8.0), kit.u(4.0, 7.0)) if big else (kit.u(2.6, 5.0), kit.u(2.6, 4.6))
     height = kit.u(2.25, 3.1)
     plan = FloorPlan(width, depth, four_walls(width, depth))
@@ -102,13 +103,13 @@ def _furnish(kit: Kit, plan: FloorPlan, out: Assembly) -> None:
 
 def _shopping_list(kit: Kit) -> tuple[list[Maker], list[Maker]]:
     if kit.chance(0.4):
-        at_wall = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(3, 8))]
+        at_wall = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(4, 9))]
         free = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(1, 5))]
         return at_wall, free
     room = list(ROOMS)[int(kit.rng.integers(len(ROOMS)))]
     fixed, loose = ROOMS[room]
-    extra = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(0, 3))]
-    more = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(0, 3))]
+    extra = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(1, 5))]
+    more = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(0, 4))]
     return [*fixed, *extra], [*(m for m in loose if kit.chance(0.8)), *more]
 
 
@@ -143,7 +144,7 @@ def _chairs_around(kit: Kit, plan: FloorPlan, out: Assembly, item: Item, at: tup
 
 
 def _clutter(kit: Kit, out: Assembly, item: Item, x: float, y: float, yaw: float) -> None:
-    for _ in range(kit.count(0, 1 + int(3 * item.width * item.depth))):
+    for _ in range(kit.count(0, 2 + int(4 * item.width * item.depth))):
         thing = small.ornament(kit)
         dx, dy = kit.u(-0.4, 0.4) * item.width, kit.u(-0.32, 0.32) * item.depth
         c, s = math.cos(yaw), math.sin(yaw)

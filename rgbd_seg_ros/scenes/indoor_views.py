@@ -86,4 +86,4 @@ def informative(scene: Scene, pose: Pose) -> float:
     shares = np.bincount(label, minlength=32) / found.size
     near = float((hits.distance[found] < 0.6).mean())
     far = float(np.median(hits.distance[found]))
-    return float((shares > 0.02).sum()) - 6 * near - 2 * max(0.0, 1.4 - far) - 3 * max(0.0, float(shares.max()) - 0.55)
+    return float((shares > 0.02).sum()) - 6 * near - 2 * max(0.0, 1.8 - far) - 5 * max(0.0, float(shares.max()) - 0.4)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rgbd_seg_ros.scenes.materials import Color, Material, MaterialTable, pattern_index, picture_index
 
-WILD = 0.15
+WILD = 0.12
 """Share of surfaces whose colours and patterns are drawn without regard to plausibility."""
 
 
@@ -84,7 +84,7 @@ class Palette:
         a = tint(rng, hue, saturation, value)
         style = rng.random()
         if style < 0.68:
-            return self._surface(a, scaled(a, self._u(0.8, 1.0)), "noise", self._u(1.0, 4.0))
+            return self._surface(a, scaled(a, self._u(0.85, 1.0)), "noise", self._u(1.0, 4.0), grime=self._u(0, 0.12))
         b = scaled(a, self._u(0.45, 0.85))
         if style < 0.84:
             return self._surface(a, b, self._pick("stripes", "blots", "dots", "plaid", "weave"), self._u(0.3, 1.2))
@@ -153,8 +153,8 @@ class Palette:
         rng = self.rng
         if rng.random() < WILD * 0.5:
             return self.wild()
-        dull = rng.random() < 0.6
-        a = tint(rng, self._u(0, 1), self._u(0, 0.25) if dull else self._u(0.2, 0.9), self._u(0.08, 0.95))
+        dull = rng.random() < 0.65
+        a = tint(rng, self._u(0, 1), self._u(0, 0.25) if dull else self._u(0.2, 0.8), self._u(0.08, 0.95))
         if rng.random() < plain:
             kind = self._pick("weave", "shag", "noise", "cells")
             gloss = self._u(0.1, 0.5) if kind == "cells" else 0.0
@@ -167,6 +167,11 @@ class Palette:
         """Sheets and pillow cases."""
         a = tint(self.rng, self._u(0, 1), self._u(0, 0.12), self._u(0.75, 1.0))
         return self._surface(a, scaled(a, 0.85), "noise", self._u(0.2, 0.8))
+
+    def enamel(self) -> int:
+        """White or pale glazed ceramics."""
+        a = tint(self.rng, self._u(0, 1), self._u(0, 0.15), self._u(0.8, 1.0))
+        return self._surface(a, scaled(a, 0.95), "noise", 1.0, gloss=self._u(0.3, 0.7), grime=0.05)
 
     def metal(self) -> int:
         """Steel, brass, black iron; poor infrared return."""
@@ -186,8 +191,8 @@ class Palette:
 
     def spine(self) -> int:
         """The back of a book."""
-        a = tint(self.rng, self._u(0, 1), self._u(0, 0.95), self._u(0.1, 1))
-        b = tint(self.rng, self._u(0, 1), self._u(0, 0.8), self._u(0.1, 1))
+        a = tint(self.rng, self._u(0, 1), self._u(0, 0.85), self._u(0.1, 1))
+        b = scaled(a, self._u(0.3, 2.0)) if self.rng.random() < 0.7 else tint(self.rng, 0.12, 0.2, self._u(0.6, 1))
         return self._surface(a, b, self._pick("blots", "noise", "stripes"), self._u(0.08, 0.3), angle=math.pi / 2)
 
     def paper(self) -> int:
@@ -238,6 +243,6 @@ class Palette:
         return self._surface(dark, scaled(dark, 0.8), "noise", 1.0, gloss=self._u(0.3, 1.0), infrared=self._u(0.1, 0.5))
 
     def mirror(self) -> int:
-        """A mirror, approximated by a bright glossy gradient."""
-        a = tint(self.rng, 0.55, self._u(0, 0.1), self._u(0.4, 0.85))
-        return self._surface(a, scaled(a, 0.5), "noise", 3.0, gloss=1.0, infrared=0.03)
+        """A mirror."""
+        a = tint(self.rng, 0.55, self._u(0, 0.1), self._u(0.3, 0.6))
+        return self._surface(a, scaled(a, 0.9), "noise", 3.0, gloss=1.0, infrared=0.03)

@@ -47,7 +47,7 @@ def fractal(rng: np.random.Generator, slope: float = 1.5, stretch: tuple[float, 
 
 
 def _noise(rng: np.random.Generator) -> Array:
-    return fractal(rng, rng.uniform(0.4, 2.2))
+    return fractal(rng, rng.uniform(1.0, 2.2))
 
 
 def _wood(rng: np.random.Generator) -> Array:
@@ -119,7 +119,7 @@ def _weave(rng: np.random.Generator) -> Array:
     u, v = unit_grid()
     count = int(rng.choice([16, 32, 48]))
     cloth = np.sin(2 * np.pi * count * u) * np.sin(2 * np.pi * count * v)
-    return _stretch(cloth.astype(np.float32) + 2 * fractal(rng, 0.6))
+    return _stretch(cloth.astype(np.float32) + 3 * fractal(rng, 1.0))
 
 
 def _plaid(rng: np.random.Generator) -> Array:
@@ -164,7 +164,7 @@ def _dots(rng: np.random.Generator) -> Array:
 
 def _shag(rng: np.random.Generator) -> Array:
     """Carpet: fine grain over broad shading."""
-    return _stretch(fractal(rng, 0.3) + rng.uniform(0.2, 0.8) * fractal(rng, 2.0))
+    return _stretch(fractal(rng, 0.5) + rng.uniform(0.5, 1.5) * fractal(rng, 1.8))
 
 
 MAKERS: dict[str, Maker] = {

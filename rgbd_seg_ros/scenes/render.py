@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rgbd_seg_ros.core.frames import UNLABELLED
 from rgbd_seg_ros.scenes.camera import Camera, Pose
 from rgbd_seg_ros.scenes.frame import RenderedFrame, Surface
-from rgbd_seg_ros.scenes.lighting import Lighting, illuminate
+from rgbd_seg_ros.scenes.lighting import Lighting, estimate, illuminate
 from rgbd_seg_ros.scenes.materials import evaluate
 from rgbd_seg_ros.scenes.parts import SceneMesh
 from rgbd_seg_ros.scenes.raycast import RayCaster
@@ -19,6 +19,10 @@ Array = npt.NDArray[np.float32]
 
 MIDDLE_GREY = 0.2
 """Linear value to which the automatic exposure brings the average of an image."""
+
+
+_MIRRORS = 0.35
+"""Gloss above which what a surface mirrors is traced."""
 
 
 @lru_cache(maxsize=1)
@@ -63,6 +67,13 @@ def render_view(
     shaded = evaluate(materials, mesh, part, points, normals, footprint)
     diffuse, shine = illuminate(caster, lighting, points, normals, view, shaded.gloss, size)
     radiance = shaded.albedo * (diffuse + shaded.emission[:, None]) + shine
+    mirrors = np.flatnonzero((shaded.gloss > _MIRRORS) & ~missed)
+    if mirrors.size:
+        share = _reflectance(shaded.gloss[mirrors], cosine[mirrors])[:, None]
+        seen = _reflected(
+            caster, mesh, materials, lighting, points[mirrors], normals[mirrors], view[mirrors], footprint[mirrors]
+        )
+        radiance[mirrors] = (1 - share) * radiance[mirrors] + share * seen
     label = mesh.label[part]
     if missed.any():
         radiance[missed] = 0 if sky is None else sky
@@ -72,6 +83,28 @@ def render_view(
     return RenderedFrame(
         to_srgb(radiance * exposure_of(radiance)), depth.reshape(size), label.reshape(size), camera, surface
     )
+
+
+def _reflectance(gloss: Array, cosine: Array) -> Array:
+    """Mirror-like share of the light, after Schlick (1994), from almost none (gloss below 0.6) to 0.8."""
+    straight = 0.8 * gloss**6
+    return straight + (gloss**2 - straight) * (1 - cosine) ** 5
+
+
+def _reflected(
+    caster: RayCaster, mesh: SceneMesh, materials: Array, lighting: Lighting, points: Array, normals: Array,
+    view: Array, footprint: Array,
+) -> Array:  # fmt: skip
+    """Light (N x 3) that arrives at N mirror points from where they reflect the camera's rays to."""
+    away = 2 * np.einsum("ni,ni->n", view, normals)[:, None] * normals - view
+    hits = caster.closest(points + normals * np.float32(0.004), away)
+    triangle = np.maximum(hits.triangle, 0)
+    part = mesh.part_of[triangle]
+    reached = points + away * np.minimum(hits.distance, 1e4)[:, None]
+    facing, _ = _facing_normals(mesh, triangle, hits.u, hits.v, -away)
+    shaded = evaluate(materials, mesh, part, reached, facing, footprint * 2)
+    light = shaded.albedo * (estimate(lighting, reached, facing) + shaded.emission[:, None])
+    return np.where(hits.triangle[:, None] >= 0, light, np.array(lighting.above, np.float32))
 
 
 def _facing_normals(

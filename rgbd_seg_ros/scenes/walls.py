@@ -36,7 +36,7 @@ class Wall:
         x, y, yaw: where the local frame lies in the room.
         length: metres.
         openings: windows, doors and doorways in ascending order.
-        blocked: (start, end, height) of furniture and fittings in front of it.
+        blocked: (start, end, low, high) of what stands before it, hangs on it or is cut into it.
     """
 
     x: float
@@ -44,11 +44,11 @@ class Wall:
     yaw: float
     length: float
     openings: list[Opening] = field(default_factory=list)
-    blocked: list[tuple[float, float, float]] = field(default_factory=list)
+    blocked: list[tuple[float, float, float, float]] = field(default_factory=list)
 
-    def is_free(self, start: float, end: float, low: float = 0.0) -> bool:
-        """Whether nothing taller than `low` stands between two positions along the wall."""
-        return not any(s < end and e > start and height > low for s, e, height in self.blocked)
+    def is_free(self, start: float, end: float, low: float, high: float) -> bool:
+        """Whether the part of the wall from `start` to `end` and from `low` to `high` is uncovered."""
+        return not any(s < end and e > start and b < high and t > low for s, e, b, t in self.blocked)
 
     def point(self, along: float, inward: float) -> tuple[float, float]:
         """Room coordinates of a place in front of the wall."""
@@ -74,7 +74,7 @@ def plan_openings(kit: Kit, wall: Wall, room_height: float, windows: int, door: 
         wide = kit.u(0.75, 1.0) if door == "door" else kit.u(0.8, min(1.8, wall.length - 0.6))
         start = place if kit.chance(0.5) else wall.length - wide - place
         found.append(Opening(door, start, start + wide, 0.0, kit.u(1.95, 2.1)))
-        wall.blocked.append((start - 0.1, start + wide + 0.1, 99.0))
+        wall.blocked.append((start - 0.1, start + wide + 0.1, 0.0, 99.0))
     for _ in range(windows):
         wide = kit.u(0.6, min(2.4, max(0.7, wall.length * 0.6)))
         low = kit.u(0.7, 1.1) if kit.chance(0.75) else kit.u(0.05, 0.3)
@@ -84,7 +84,7 @@ def plan_openings(kit: Kit, wall: Wall, room_height: float, windows: int, door: 
         start = kit.u(0.2, wall.length - wide - 0.2)
         if all(start > o.end + 0.12 or start + wide < o.start - 0.12 for o in found):
             found.append(Opening("window", start, start + wide, low, high))
-            wall.blocked.append((start, start + wide, low))
+            wall.blocked.append((start - 0.1, start + wide + 0.1, low, 99.0))
     wall.openings = sorted(found, key=lambda o: o.start)
 
 
@@ -209,9 +209,10 @@ def hang_things(kit: Kit, wall: Wall, out: Assembly, height: float) -> None:
             continue
         along, up = kit.u(wide / 2 + 0.1, wall.length - wide / 2 - 0.1), kit.u(1.25, 1.75)
         up = min(up, height - high / 2 - 0.05)
-        if wall.is_free(along - wide / 2 - 0.04, along + wide / 2 + 0.04, up - high / 2 - 0.05):
+        area = (along - wide / 2 - 0.04, along + wide / 2 + 0.04, up - high / 2 - 0.04, up + high / 2 + 0.04)
+        if wall.is_free(*area):
             out.place(piece, along, 0.0, up)
-            wall.blocked.append((along - wide / 2, along + wide / 2, 99.0))
+            wall.blocked.append(area)
 
 
 def _framed_picture(kit: Kit) -> tuple[Assembly, float, float]:

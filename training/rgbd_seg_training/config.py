@@ -31,6 +31,7 @@ class TrainConfig:
         validate_every: epochs between validations.
         patience: validations without a better mean IoU before the run ends early, 0 = never.
         keep: weights that are saved as models: those of the last step or of the best validation.
+        label_stride: losses compare at every n-th label of each axis, from a random offset: cheaper, equal on average.
         seed: seed of weights, data order and augmentation.
         workers: loader processes, 0 = load in the training process.
         threads: torch threads, 0 = torch's choice.
@@ -53,6 +54,7 @@ class TrainConfig:
     validate_every: int = 1
     patience: int = 0
     keep: Literal["last", "best"] = "last"
+    label_stride: int = 1
     seed: int = 0
     workers: int = 0
     threads: int = 0
@@ -62,7 +64,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every", "label_stride"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} is {getattr(self, name)}; give at least 1.")
         if not 0 <= self.ema < 1:

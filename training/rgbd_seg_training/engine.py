@@ -17,6 +17,7 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
+from .losses import sparse_labels
 from .method import Batch, LossTerm, Method, gradient_shares, model_inputs
 from .optim import build_optimizer, rate_factor
 
@@ -122,7 +123,7 @@ class Engine(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the weighted terms, each of them logged."""
-        terms = self.method.training_losses(batch)
+        terms = self.method.training_losses(sparse_labels(batch, self._config.label_stride))
         total = torch.stack([term.weighted.float() for term in terms]).sum()
         self._log_terms(terms, total)
         every = self._config.gradient_shares_every

@@ -18,7 +18,6 @@ class SingleMethod(Method):
     Args:
         model: the network.
         mode: name under which it is saved; by default `fusion` for two inputs, else the input.
-        loss_stride: see `losses.segmentation_loss`.
         class_weights: K weights of the cross entropy, or None.
     """
 
@@ -26,13 +25,11 @@ class SingleMethod(Method):
         self,
         model: SegmentationModel,
         mode: str | None = None,
-        loss_stride: int = 1,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.mode = mode or mode_of(model)
-        self._loss_stride = loss_stride
         self.register_buffer("class_weights", class_weights)
 
     def deployable(self) -> Mapping[str, SegmentationModel]:
@@ -46,7 +43,7 @@ class SingleMethod(Method):
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """Cross entropy."""
         label = batch[f"label_{self.mode}"] if f"label_{self.mode}" in batch else batch["label"]
-        loss = segmentation_loss(self.scores(batch), label, self._loss_stride, weight=self.class_weights)  # type: ignore[arg-type]
+        loss = segmentation_loss(self.scores(batch), label, self.class_weights)  # type: ignore[arg-type]
         return [LossTerm("segmentation", loss)]
 
 

@@ -28,8 +28,7 @@ class CrodinoConfig:
         aux_width: width of the auxiliary decoder.
         shuffle_pairs: control: contrast each image with the partner of another one.
         mutual_ramp: as `contrast_ramp`, for w_mutual.
-        loss_stride: see `losses.segmentation_loss`.
-        aux_stride: the auxiliary losses compare at every n-th label pixel.
+        aux_stride: the auxiliary losses compare at every n-th label of each axis.
     """
 
     w_aux: float = 1.0
@@ -47,7 +46,6 @@ class CrodinoConfig:
     aux_width: int = 128
     shuffle_pairs: bool = False
     mutual_ramp: tuple[float, float] = (0.2, 0.5)
-    loss_stride: int = 1
     aux_stride: int = 4
 
     def __post_init__(self) -> None:

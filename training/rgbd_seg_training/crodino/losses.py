@@ -44,8 +44,9 @@ def class_prototypes(features: Tensor, label: Tensor, num_classes: int) -> tuple
     Returns:
         K x C means (0 for absent classes) and a K mask of the classes present.
     """
-    # A quarter of the labels is plenty for cells 16 to 32 pixels wide, and K full-size masks would fill the memory.
-    sparse = label[:, ::4, ::4]
+    # Some sixteen labels per cell are plenty, and K full-size masks would fill the memory.
+    stride = max(1, min(label.shape[1] // features.shape[2], label.shape[2] // features.shape[3]) // 4)
+    sparse = label[:, ::stride, ::stride]
     known = sparse != UNLABELLED
     one_hot = functional.one_hot(torch.where(known, sparse, 0), num_classes) * known[..., None]
     share = functional.adaptive_avg_pool2d(one_hot.permute(0, 3, 1, 2).float(), (features.shape[2], features.shape[3]))

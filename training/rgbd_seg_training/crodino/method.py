@@ -12,7 +12,7 @@ from torch.nn import functional
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
-from ..losses import segmentation_loss
+from ..losses import segmentation_loss, sparse_labels
 from ..method import Batch, LossTerm, Method
 from .config import CrodinoConfig, ramp
 from .correspondence import other_view_grid, sample_other_view
@@ -127,14 +127,14 @@ class CrodinoMethod(Method):
 
     def _segmentation(self, name: str) -> Tensor:
         view = self._views[name]
-        return segmentation_loss(view.scores, view.label, self.config.loss_stride)
+        return segmentation_loss(view.scores, view.label)
 
     def _auxiliary(self) -> Tensor:
-        parts = [(v.invariant, v.label) for v in self._views.values()]
-        parts += [(v.specific, v.label) for v in self._views.values()]
+        labels = [sparse_labels({"label": v.label}, self.config.aux_stride)["label"] for v in self._views.values()]
+        parts = [v.invariant for v in self._views.values()] + [v.specific for v in self._views.values()]
         losses = [
-            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), label, self.config.aux_stride)
-            for i, (part, label) in enumerate(parts)
+            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), labels[i % 2])
+            for i, part in enumerate(parts)
         ]
         return torch.stack(losses).sum() / 2
 
@@ -172,7 +172,7 @@ class CrodinoMethod(Method):
         rgb, depth = self._views["rgb"], self._views["depth"]
         other, valid = depth.invariant, None
         if "matrix_rgb" in batch:
-            size = (rgb.label.shape[1], rgb.label.shape[2])
+            size = (batch["rgb"].shape[1], batch["rgb"].shape[2])
             cells = (rgb.invariant.shape[2], rgb.invariant.shape[3])
             grid = other_view_grid(batch["matrix_rgb"], batch["matrix_depth"], size, cells)
             other, valid = sample_other_view(depth.invariant, grid)
@@ -205,7 +205,7 @@ class CrodinoMethod(Method):
             target = theirs.scores.detach().float().softmax(1)
             valid = torch.ones_like(target[:, 0], dtype=torch.bool)
             if "matrix_rgb" in batch:
-                size = (mine.label.shape[1], mine.label.shape[2])
+                size = (batch["rgb"].shape[1], batch["rgb"].shape[2])
                 cells = (mine.scores.shape[2], mine.scores.shape[3])
                 grid = other_view_grid(batch[f"matrix_{own}"], batch[f"matrix_{other}"], size, cells)
                 target, valid = sample_other_view(target, grid)

@@ -65,7 +65,9 @@ def test_patch_embedding_agrees_with_the_reference_at_odd_sizes(shared: Path) ->
 @pytest.mark.parametrize("name", ["mlp_decoder", "mlp_decoder_hint", "mlp_decoder_mask_hint"])
 def test_decoder_agrees_with_the_reference(shared: Path, name: str) -> None:
     data = vectors(shared, name)
-    module = load_strictly(SegformerDecoder((8, 16, 24, 32), 5, 12, bn_eps=1e-5), data, without=("align_loss", "conv_loss"))
+    module = load_strictly(
+        SegformerDecoder((8, 16, 24, 32), 5, 12, bn_eps=1e-5), data, without=("align_loss", "conv_loss")
+    )
     logits = module([data[f"in.c{stage}"] for stage in range(1, 5)])
     torch.testing.assert_close(logits, data["out.logits"], **TOLERANCE)
     if "out.logits_up4" in data:

@@ -1,0 +1,59 @@
+"""The networks of the shipped bundle: small enough, and exportable with unchanged scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+
+from rgbd_seg_ros.models import ModelSpec, build_model
+from rgbd_seg_ros.models.counting import count_parameters
+
+CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "bundle" / "models.yaml"
+
+
+def shipped() -> dict[str, ModelSpec]:
+    return {name: ModelSpec.from_dict(values) for name, values in yaml.safe_load(CONFIG.read_text()).items()}
+
+
+def test_three_modes_fit_into_twenty_megabytes() -> None:
+    specs = shipped()
+    parameters = sum(count_parameters(build_model(specs[mode])) for mode in ("fusion", "rgb", "depth"))
+    assert 4 * parameters < 20_000_000
+
+
+def test_shipped_networks_read_what_their_mode_offers() -> None:
+    specs = shipped()
+    assert specs["fusion"].architecture == "cmx"
+    assert {name: spec.inputs for name, spec in specs.items()} == {
+        "fusion": ("rgb", "depth"),
+        "teacher": ("rgb",),
+        "rgb": ("rgb",),
+        "depth": ("depth",),
+    }
+    assert len({spec.num_classes for spec in specs.values()}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["fusion", "depth"])
+def test_exported_network_gives_the_scores_of_torch(mode: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model(shipped()[mode]).eval()
+    inputs = {
+        "rgb": torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8),
+        "depth": (torch.rand(1, 64, 96) * 6 - 1).clamp(min=0),
+    }
+    inputs = {name: inputs[name] for name in model.spec.inputs}
+    with torch.no_grad():
+        expected = model(**inputs)
+    program = torch.onnx.export(
+        model, (), kwargs=inputs, input_names=list(inputs), dynamo=True, verbose=False, external_data=False
+    )
+    program.save(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4)

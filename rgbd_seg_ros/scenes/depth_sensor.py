@@ -131,8 +131,10 @@ class DepthSensor:
         size = 2 * max(1, round(self.edge * scale)) + 1
         kernel = np.ones((size, size), np.uint8)
         spread = cv2.dilate(true, kernel) - cv2.erode(true, kernel)
-        ragged = _blotches(*true.shape, 2 * scale, rng)
-        return (spread > 0.06 * np.maximum(true, 0.3) * (1 + true * 0.3)) & (ragged < 0.75)
+        ragged = _blotches(*true.shape, max(1.0, 2 * scale), rng)
+        # Small images cannot erode by less than one pixel on each side: there only a share of the pixels goes.
+        share = 0.8 * min(1.0, 2 * self.edge * scale / (size - 1))
+        return (spread > 0.06 * np.maximum(true, 0.3) * (1 + true * 0.3)) & (ragged < share)
 
     def _outside(self, height: int, width: int) -> Mask:
         """The frame without data that registration to the colour camera leaves (NYU: 6 to 8 %)."""

@@ -10,7 +10,7 @@ from rgbd_seg_ros.scenes.parts import Assembly
 from rgbd_seg_ros.scenes.walls import Wall
 
 Rect = tuple[float, float, float, float]
-TRIES = 12
+TRIES = 16
 
 
 @dataclass

@@ -103,13 +103,13 @@ def _furnish(kit: Kit, plan: FloorPlan, out: Assembly) -> None:
 
 def _shopping_list(kit: Kit) -> tuple[list[Maker], list[Maker]]:
     if kit.chance(0.4):
-        at_wall = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(4, 9))]
-        free = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(1, 5))]
+        at_wall = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(6, 14))]
+        free = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(2, 7))]
         return at_wall, free
     room = list(ROOMS)[int(kit.rng.integers(len(ROOMS)))]
     fixed, loose = ROOMS[room]
-    extra = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(1, 5))]
-    more = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(0, 4))]
+    extra = [ANY_WALL[i] for i in kit.rng.integers(len(ANY_WALL), size=kit.count(3, 9))]
+    more = [ANY_FREE[i] for i in kit.rng.integers(len(ANY_FREE), size=kit.count(1, 5))]
     return [*fixed, *extra], [*(m for m in loose if kit.chance(0.8)), *more]
 
 

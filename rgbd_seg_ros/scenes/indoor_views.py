@@ -13,9 +13,9 @@ from rgbd_seg_ros.scenes.floor_plan import FloorPlan
 from rgbd_seg_ros.scenes.scene import Scene
 from rgbd_seg_ros.scenes.trajectory import smooth_walk
 
-_PROBE = Camera.default(16, 12)
+_PROBE = Camera.default(12, 9)
 _MARGIN = 0.25
-CANDIDATES = 8
+CANDIDATES = 10
 
 
 @dataclass(frozen=True)
@@ -86,4 +86,4 @@ def informative(scene: Scene, pose: Pose) -> float:
     shares = np.bincount(label, minlength=32) / found.size
     near = float((hits.distance[found] < 0.6).mean())
     far = float(np.median(hits.distance[found]))
-    return float((shares > 0.02).sum()) - 6 * near - 2 * max(0.0, 1.8 - far) - 5 * max(0.0, float(shares.max()) - 0.4)
+    return 1.3 * float((shares > 0.02).sum()) - 6 * near - 2 * max(0.0, 1.8 - far) - 5 * max(0.0, float(shares.max()) - 0.4)

@@ -240,7 +240,7 @@ class Palette:
                 )
             )  # fmt: skip
         dark = tint(self.rng, 0.6, self._u(0, 0.2), self._u(0.03, 0.2))
-        return self._surface(dark, scaled(dark, 0.8), "noise", 1.0, gloss=self._u(0.3, 1.0), infrared=self._u(0.1, 0.5))
+        return self._surface(dark, scaled(dark, 0.8), "noise", 1.0, gloss=self._u(0.3, 0.8), infrared=self._u(0.1, 0.5))
 
     def mirror(self) -> int:
         """A mirror."""

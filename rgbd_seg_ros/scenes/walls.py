@@ -195,7 +195,7 @@ def _doorway(kit: Kit, out: Assembly, o: Opening, height: float, daylight: float
 
 def hang_things(kit: Kit, wall: Wall, out: Assembly, height: float) -> None:
     """Pictures, screens, mirrors, boards and shelves on the free places of a wall."""
-    for _ in range(kit.count(1, 5)):
+    for _ in range(kit.count(2, 8)):
         what = kit.rng.random()
         if what < 0.62:
             piece, wide, high = _framed_picture(kit)

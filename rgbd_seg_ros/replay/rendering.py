@@ -61,9 +61,7 @@ def rendered(
         raise
 
 
-def _source_frames(
-    stamp_ns: int, rgb: np.ndarray, depth: np.ndarray, label: np.ndarray
-) -> Iterator[SourceFrame]:
+def _source_frames(stamp_ns: int, rgb: np.ndarray, depth: np.ndarray, label: np.ndarray) -> Iterator[SourceFrame]:
     yield SourceFrame(Sensor.RGB, stamp_ns, rgb, label)
     millimetres = np.clip(np.round(depth * 1000.0), 0, 65535).astype(np.uint16)
     yield SourceFrame(Sensor.DEPTH, stamp_ns, millimetres, label)

@@ -1,0 +1,41 @@
+"""play an RGB-D stream with scripted failures through the segmenter, over real ROS 2, and report what happened."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rgbd_seg_ros.cli import _play
+from rgbd_seg_ros.replay.live import LiveOptions, play_live
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    _play.add_play_arguments(parser, "demo")
+    add_live_arguments(parser)
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder (default: %(default)s)")
+
+
+def add_live_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of commands that start the node."""
+    parser.add_argument("--backend", default="auto", help="inference backend of the node (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="inference threads of the node (default: %(default)s)")
+    parser.add_argument("--no-video", action="store_true", help="leave the video and the poster out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays, reports, and gives 1 when a frame of a surviving stream stayed without a label."""
+    with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
+        work = Path(temporary)
+        play = _play.prepare(args, work)
+        options = LiveOptions(
+            play.bundle.folder, seed=args.seed, parameters={"backend": args.backend, "threads": args.threads}
+        )
+        with _play.console.status(f"playing {play.scenario.duration:.0f} s over ROS 2"):
+            recording = play_live(play.sequence.folder, play.scenario, options, work / "logs")
+        report = _play.evaluate_recording(play, recording, {"backend": args.backend})
+        _play.write_outputs(play, recording, report, args.out, not args.no_video)
+    _play.print_table(report)
+    _play.console.print(f"report: {args.out / 'report.html'}")
+    return 0 if report["passed"] else 1

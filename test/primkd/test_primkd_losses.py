@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rgbd_seg_training.losses import segmentation_loss
 from rgbd_seg_training.primkd.aligners import Aligner
 from rgbd_seg_training.primkd.losses import (
     prediction_loss,
     reconstruction_errors,
-    segmentation_loss,
     select_error,
 )
 

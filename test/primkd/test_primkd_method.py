@@ -13,7 +13,7 @@ from torch import Tensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import ModelSpec, build_model, save_model
 from rgbd_seg_training.optim import parameter_groups
-from rgbd_seg_training.primkd import PrimKdConfig, PrimKdMethod, SegmentationMethod
+from rgbd_seg_training.primkd import PrimKdConfig, PrimKdMethod
 
 STUDENT = ModelSpec("cmx", "mit_tiny", 5, options={"decoder": "lightfpn"})
 TEACHER = ModelSpec("lightfpn", "mobilenetv3_small_050", 5, ("rgb",))
@@ -107,11 +107,12 @@ def test_teacher_of_another_label_set_is_refused() -> None:
         PrimKdMethod(build_model(STUDENT), other, PrimKdConfig())
 
 
-def test_single_modality_is_trained_on_labels_alone() -> None:
-    plain = SegmentationMethod(build_model(TEACHER)).train()
-    (term,) = plain.training_losses(batch())
-    assert term.name == "segmentation"
-    assert plain.deployable().keys() == {"rgb"}
+def test_losses_follow_the_size_of_the_labels() -> None:
+    kd = method().eval()
+    images = batch()
+    coarse = {**images, "label": images["label"][:, 1::2, 1::2]}
+    for fine, sparse in zip(kd.training_losses(images), kd.training_losses(coarse), strict=True):
+        torch.testing.assert_close(fine.value, sparse.value, rtol=0.3, atol=0.0)
 
 
 @pytest.mark.parametrize("options", [{"alpha": -1.0}, {"mask_ratio": 1.0}, {"mask_ratio": 0.5, "aligner": "single"}])

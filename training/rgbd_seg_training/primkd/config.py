@@ -19,8 +19,8 @@ class PrimKdConfig:
         alpha: weight of the prediction term, 0 = off.
         beta: weight of the feature term, 0 = off (the public code runs 0.1).
         aligner: `multi` reconstructs a teacher feature by a 1x1 and two 3x3 convolutions, `single` by a 1x1 alone.
-        selection: which reconstruction error counts: the largest, smallest or mean error over the stages of each sample, a
-            fixed stage, or (`max_batch`, the public code) the stage with the largest error in the batch.
+        selection: which reconstruction error counts: the largest, smallest or mean error over the stages of each
+            sample, a fixed stage, or (`max_batch`, the public code) the stage with the largest error in the batch.
         ignored_pixels: average the prediction term over pixels without label too, as the public code does.
         mask_ratio: share of pixels of the student's features that `multi` must fill in (masked generative
             distillation, a variant of the public code), 0 = none.

@@ -13,15 +13,6 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 from .config import Selection
 
 
-def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean cross entropy of logits N x K x H x W over the labelled pixels of `label` int64 N x H x W.
-
-    A batch without any labelled pixel has loss 0 (and gradient 0), not NaN.
-    """
-    total = F.cross_entropy(logits.float(), label, ignore_index=UNLABELLED, reduction="sum")
-    return total / (label != UNLABELLED).sum().clamp(min=1)
-
-
 def prediction_loss(student: Tensor, teacher: Tensor, label: Tensor | None = None) -> Tensor:
     """Mean over pixels of KL(softmax(teacher) || softmax(student)), logits N x K x H x W, temperature 1.
 

@@ -1,4 +1,4 @@
-"""The two stages of PrimKD as methods for the engine."""
+"""Stage 2 of PrimKD as a method for the engine; stage 1, the teacher alone, is `single.SingleMethod`."""
 
 from __future__ import annotations
 
@@ -7,38 +7,13 @@ from torch import Tensor
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
-from rgbd_seg_ros.models.network import image_size
 
+from ..losses import segmentation_loss
 from ..method import Batch, LossTerm, Method, freeze, model_inputs
+from ..single import mode_of
 from .aligners import build_aligners
 from .config import PrimKdConfig
-from .losses import prediction_loss, reconstruction_errors, segmentation_loss, select_error
-
-
-def mode_of(model: SegmentationModel) -> str:
-    """Name of the mode that a network serves: `fusion`, `rgb` or `depth`."""
-    return "fusion" if len(model.spec.inputs) == 2 else model.spec.inputs[0]
-
-
-class SegmentationMethod(Method):
-    """Cross entropy alone: the teacher of stage 1, a single-modality baseline, or CMX without guidance.
-
-    Args:
-        model: the network to train.
-    """
-
-    def __init__(self, model: SegmentationModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def training_losses(self, batch: Batch) -> list[LossTerm]:
-        """See the base class."""
-        logits = self.model(**model_inputs(self.model, batch))
-        return [LossTerm("segmentation", segmentation_loss(logits, batch["label"]))]
-
-    def deployable(self) -> dict[str, SegmentationModel]:
-        """See the base class."""
-        return {mode_of(self.model): self.model}
+from .losses import prediction_loss, reconstruction_errors, select_error
 
 
 class PrimKdMethod(Method):
@@ -75,16 +50,16 @@ class PrimKdMethod(Method):
 
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """See the base class."""
-        size = image_size(batch["label"])
+        label = batch["label"]
         features = self.student.encode(**model_inputs(self.student, batch))
         self._deepest = features[-1]
-        logits = self.student.upsample(self.student.decode(features), size)
-        terms = [LossTerm("segmentation", segmentation_loss(logits, batch["label"]))]
+        logits = self.student.upsample(self.student.decode(features), label.shape[1:])
+        terms = [LossTerm("segmentation", segmentation_loss(logits, label))]
         if self.config.alpha == 0 and self.config.beta == 0:
             return terms
-        teacher_features, teacher_logits = self._teach(batch, size)
+        teacher_features, teacher_logits = self._teach(batch, label.shape[1:])
         if self.config.alpha > 0:
-            mask = None if self.config.ignored_pixels else batch["label"]
+            mask = None if self.config.ignored_pixels else label
             terms.append(LossTerm("prediction", prediction_loss(logits, teacher_logits, mask), self.config.alpha))
         if self.aligners is not None:
             rebuilt = [aligner(f) for aligner, f in zip(self.aligners, features, strict=True)]

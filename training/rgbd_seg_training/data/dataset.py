@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_training.data.augmentation import Augmentation, Item, make_item
@@ -53,6 +53,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         """
         self.prepared, self.split, self.augmentation, self.seed = prepared, split, augmentation, seed
         self.epoch = 0
+        # Loader workers are the parallelism, and a forked worker would wait for ever for OpenCV's threads.
+        cv2.setNumThreads(1)
         self._store = open_store(prepared, split, cache, size, hha, workers)
 
     def __len__(self) -> int:
@@ -65,8 +67,6 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One item, as the class describes."""
-        if get_worker_info() is not None:
-            cv2.setNumThreads(1)  # the worker processes are the parallelism
         sample = self._store[index]
         scale = self.prepared.metres_per_unit
         if self.augmentation:

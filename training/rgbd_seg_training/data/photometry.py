@@ -67,10 +67,11 @@ def _noise(
     shape: tuple[int, ...], dtype: np.dtype[Any], deviation: float, rng: np.random.Generator
 ) -> npt.NDArray[Any]:
     # cv2's generator is several times faster than numpy's; its seed is drawn so that the result stays reproducible.
-    noise: npt.NDArray[Any] = np.empty(shape, dtype)
+    # One channel: for several, cv2 would want one mean and deviation for each.
+    noise: npt.NDArray[Any] = np.empty((shape[0], int(np.prod(shape[1:]))), dtype)
     cv2.setRNGSeed(int(rng.integers(1 << 31)))
     cv2.randn(noise, np.zeros(1), np.full(1, deviation))
-    return noise
+    return noise.reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,203 @@
+"""Augmentation: what stays aligned, what is never invented, and what makes it reproducible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_sample
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from rgbd_seg_ros.datasets import PreparedSet, Sample
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_training.data.augmentation import PADDING_RGB, Augmentation, make_item
+from rgbd_seg_training.data.dataset import SegmentationDataset
+from rgbd_seg_training.data.geometry import Geometry, GeometryOptions, overlap
+from rgbd_seg_training.data.photometry import ColorJitter, DepthJitter
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> Geometry:
+    between = draw(st.booleans())
+    options = GeometryOptions(draw(SIZES), scales=(0.5, 1.0, 1.75), between=between)
+    return options.draw(draw(SIZES), np.random.default_rng(draw(st.integers(0, 1 << 30))))
+
+
+def ramp_sample(height: int, width: int) -> Sample:
+    """All three images show the pixel's own place, so that a warp can be read off any of them."""
+    rows, columns = np.mgrid[:height, :width]
+    code = (rows * width + columns + 1).astype(np.uint16)
+    rgb = np.stack([rows * 5, columns * 5, np.zeros_like(rows)], -1).astype(np.uint8)
+    return Sample("ramp", rgb, code, (code % 200).astype(np.uint8))
+
+
+@given(geometries())
+def test_labels_and_depth_stay_aligned_and_invent_no_value(geometry: Geometry) -> None:
+    sample = ramp_sample(*geometry.source)
+    item = make_item(sample, 1.0, geometry, None)
+    inside = item["depth"] > 0
+    assert set(np.unique(item["depth"][inside])) <= set(sample.depth.ravel())
+    np.testing.assert_array_equal(item["label"][inside], item["depth"][inside].astype(int) % 200)
+    assert (item["label"][~inside] == 255).all()
+    assert item["rgb"].shape == (*geometry.size, 3)
+
+
+@given(geometries())
+def test_padding_is_missing_ignored_and_of_the_mean_colour(geometry: Geometry) -> None:
+    sample = Sample(
+        "s", np.zeros((*geometry.source, 3), np.uint8), np.ones(geometry.source, np.uint16),
+        np.zeros(geometry.source, np.uint8),
+    )  # fmt: skip
+    item = make_item(sample, 1.0, geometry, None)
+    padded = item["label"] == 255
+    np.testing.assert_array_equal(padded, item["depth"] == 0)
+    np.testing.assert_array_equal(padded, (item["rgb"] == PADDING_RGB).all(-1))
+    shown = [min(s, n) for s, n in zip(geometry.scaled, geometry.size, strict=True)]
+    assert (~padded).sum() == shown[0] * shown[1]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.75])
+def test_colour_and_depth_show_the_same_place(scale: float, flip: bool) -> None:
+    sample = ramp_sample(40, 48)
+    options = GeometryOptions((30, 36), scales=(scale,), flip=float(flip))
+    item = make_item(sample, 1.0, options.draw((40, 48), np.random.default_rng(3)), None)
+    inside = item["depth"] > 0
+    code = item["depth"][inside].astype(int) - 1
+    # Linear interpolation and the nearest pixel differ by at most a pixel of the source (5 grey values).
+    assert np.abs(item["rgb"][inside][:, 0].astype(int) - code // 48 * 5).max() <= 5
+    assert np.abs(item["rgb"][inside][:, 1].astype(int) - code % 48 * 5).max() <= 5
+
+
+@given(geometries())
+def test_the_matrix_names_the_source_pixel_of_every_output_pixel(geometry: Geometry) -> None:
+    sample = ramp_sample(*geometry.source)
+    item = make_item(sample, 1.0, geometry, geometry)
+    rows, columns = np.nonzero(item["depth"] > 0)
+    x, y = item["matrix_rgb"] @ np.stack([columns, rows, np.ones_like(rows)])
+    code = item["depth"][rows, columns].astype(int) - 1
+    assert np.abs(y - code // geometry.source[1]).max(initial=0) <= 0.5 + 1e-4
+    assert np.abs(x - code % geometry.source[1]).max(initial=0) <= 0.5 + 1e-4
+
+
+@pytest.mark.shared
+def test_crop_and_padding_agree_with_the_reference(shared: Path) -> None:
+    reference = np.load(shared / "reference" / "primkd" / "transforms.npz")
+    image, label = reference["in.img"], reference["in.label"]
+    source, size = image.shape[:2], tuple(int(v) for v in reference["meta.crop"])
+    start = [int(v) for v in reference["meta.crop_pos"]]
+    top, _, left, _ = (int(v) for v in reference["out.margin"])
+    geometry = Geometry(source, source, (start[0] - top, start[1] - left), (size[0], size[1]), False)
+    sample = Sample("s", image, np.ones(source, np.uint16), label)
+    item = make_item(sample, 1.0, geometry, None)
+    np.testing.assert_array_equal(item["label"], reference["out.label_crop_pad"])
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalised = (item["rgb"] / 255.0 - mean) / std
+    inside = item["depth"] > 0
+    np.testing.assert_allclose(normalised[inside], reference["out.crop_pad"][inside], atol=1e-6)
+    np.testing.assert_allclose(normalised[~inside], 0, atol=0.02)
+
+
+def test_decoupled_views_carry_their_own_labels() -> None:
+    sample = ramp_sample(40, 48)
+    augmentation = Augmentation(GeometryOptions((20, 20)), color=None, depth=None, decoupled=True)
+    item = augmentation.apply(sample, 1.0, np.random.default_rng(1))
+    inside = item["depth"] > 0
+    np.testing.assert_array_equal(item["label_depth"][inside], item["depth"][inside].astype(int) % 200)
+    assert "label" not in item
+    assert (item["label_rgb"] != item["label_depth"]).any()
+
+
+def test_overlap_aware_crops_show_more_of_the_same_scene() -> None:
+    options = GeometryOptions((20, 20), scales=(1.0, 1.5))
+    rng = np.random.default_rng(0)
+    firsts = [options.draw((60, 60), rng) for _ in range(60)]
+    free = np.mean([overlap(f, options.draw((60, 60), rng)) for f in firsts])
+    aware = np.mean([overlap(f, options.draw_overlapping(f, 0.5, rng)) for f in firsts])
+    assert aware > free + 0.2
+
+
+@given(geometries())
+def test_a_view_overlaps_itself_fully(geometry: Geometry) -> None:
+    assert overlap(geometry, geometry) == pytest.approx(1.0)
+
+
+@given(st.integers(0, 1 << 30))
+def test_depth_jitter_fills_no_hole_and_stays_finite(seed: int) -> None:
+    depth = random_sample("s", 1).depth.astype(np.float32) / 1000
+    jittered = DepthJitter(scale=0.1, noise=0.01, holes=3).apply(depth, np.random.default_rng(seed))
+    assert (jittered[depth == 0] == 0).all()
+    assert np.isfinite(jittered).all() and (jittered >= 0).all()
+
+
+def test_jitter_without_amounts_changes_nothing() -> None:
+    sample = random_sample("s", 1)
+    depth = sample.depth.astype(np.float32)
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(DepthJitter(0, 0, 0, 0).apply(depth, rng), depth)
+    plain = ColorJitter(0, 0, 0, 0, 0, 0, 0).apply(sample.rgb, rng)
+    assert np.abs(plain.astype(int) - sample.rgb).max() <= 1
+
+
+def test_colour_jitter_can_take_all_colour_away() -> None:
+    grey = ColorJitter(0, 0, 0, 0, 0, 0, grey=1.0).apply(random_sample("s", 1).rgb, np.random.default_rng(0))
+    assert np.ptp(grey.astype(int), axis=-1).max() <= 1
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_items_depend_on_seed_epoch_and_index_alone(small_set: PreparedSet, decoupled: bool) -> None:
+    augmentation = Augmentation(GeometryOptions((16, 16)), decoupled=decoupled)
+    first = SegmentationDataset(small_set, "train", augmentation, seed=5)
+    second = SegmentationDataset(small_set, "train", augmentation, seed=5, cache="memory")
+    first.set_epoch(3)
+    second.set_epoch(3)
+    wanted = [first[i] for i in range(6)]
+    for i in (4, 0, 5, 2):
+        for key in ("rgb", "depth"):
+            np.testing.assert_array_equal(second[i][key], wanted[i][key])
+    second.set_epoch(4)
+    assert any((second[i]["rgb"] != wanted[i]["rgb"]).any() for i in range(6))
+
+
+def test_worker_processes_make_the_same_batches(small_set: PreparedSet) -> None:
+    dataset = SegmentationDataset(small_set, "train", Augmentation(GeometryOptions((16, 16))), cache="disk")
+    alone, helped = (list(DataLoader(dataset, batch_size=3, num_workers=n)) for n in (0, 2))
+    for one, other in zip(alone, helped, strict=True):
+        assert one["name"] == other["name"]
+        for key in ("rgb", "depth", "label"):
+            np.testing.assert_array_equal(one[key].numpy(), other[key].numpy())
+
+
+@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
+def test_every_cache_gives_the_images_as_they_are(small_set: PreparedSet, cache: str) -> None:
+    item = SegmentationDataset(small_set, "val", cache=cache)[1]
+    sample = small_set.read("v1")
+    np.testing.assert_array_equal(item["rgb"], sample.rgb)
+    np.testing.assert_array_equal(item["depth"], sample.depth.astype(np.float32) * np.float32(0.001))
+    np.testing.assert_array_equal(item["label"], sample.label)
+
+
+def test_a_packed_set_notices_mixed_sizes(tmp_path: Path, small_set: PreparedSet) -> None:
+    import shutil
+
+    from rgbd_seg_ros.datasets.images import write_png
+
+    shutil.copytree(small_set.root, tmp_path / "mixed", ignore=shutil.ignore_patterns(".packed"))
+    odd = random_sample("t1", 9, 10, 12)
+    for kind, image in (("rgb", odd.rgb), ("depth", odd.depth), ("label", odd.label)):
+        write_png(tmp_path / "mixed" / kind / "t1.png", image)
+    mixed = PreparedSet.open(tmp_path / "mixed")
+    with pytest.raises(UserError, match="name a common size"):
+        SegmentationDataset(mixed, "train", cache="memory")
+    assert SegmentationDataset(mixed, "train", cache="memory", size=(12, 16))[1]["rgb"].shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,)])
+def test_refuses_scales_that_are_no_scales(scales: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match="scales must be positive"):
+        GeometryOptions((8, 8), scales=scales)

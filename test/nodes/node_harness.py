@@ -89,7 +89,7 @@ class NodeProcess:
     def __init__(self, env: dict[str, str], log: Path, parameters: dict[str, Any], *arguments: str) -> None:
         self.log = log
         words = [w for name, value in parameters.items() for w in ("-p", f"{name}:={_yaml(value)}")]
-        command = [sys.executable, "-m", "rgbd_seg_ros.nodes.segmenter_node", "--ros-args", *words, *arguments]
+        command = [sys.executable, "-m", "rgbd_seg_ros.nodes.segmenter_node", "--ros-args", *arguments, *words]
         with log.open("wb") as stream:
             self.process = subprocess.Popen(command, env=env, stdout=stream, stderr=subprocess.STDOUT)
 

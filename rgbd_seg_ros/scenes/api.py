@@ -6,6 +6,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -13,19 +14,39 @@ import cv2
 import numpy as np
 
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.scenes.aerial import build_aerial
 from rgbd_seg_ros.scenes.camera import Camera, Pose
 from rgbd_seg_ros.scenes.color_sensor import ColorSensor
-from rgbd_seg_ros.scenes.depth_sensor import DepthSensor
+from rgbd_seg_ros.scenes.drone import build_drone
 from rgbd_seg_ros.scenes.frame import RenderedFrame
 from rgbd_seg_ros.scenes.indoor import build_indoor
 from rgbd_seg_ros.scenes.scene import Scene
 
-Builder = Callable[[int, np.random.Generator], Scene]
-WORLDS: dict[str, Builder] = {"indoor": build_indoor}
-"""Every world: name to builder."""
+Range = tuple[float, float]
 
-ZOOM = (0.6, 1.25)
-"""Range of focal lengths, relative to the given camera, that `render_sample` draws from."""
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """How a world is built, and through which lenses it is seen.
+
+    Attributes:
+        build: (seed, generator) to scene.
+        zoom: range of focal lengths, relative to the given camera, that single samples are drawn from.
+        stream_zoom: the factor for sequences.
+    """
+
+    build: Callable[[int, np.random.Generator], Scene]
+    zoom: Range
+    stream_zoom: float
+
+
+WORLDS: dict[str, World] = {
+    "indoor": World(build_indoor, (0.6, 1.25), 1.0),
+    # A long lens from high up comes close to the parallel projection of an orthophoto.
+    "aerial": World(build_aerial, (2.5, 5.0), 3.5),
+    "drone": World(build_drone, (0.6, 1.2), 0.7),
+}
+"""Every world by name."""
 _CHUNK = 8
 
 
@@ -48,24 +69,25 @@ def build_scene(world: str, seed: int) -> Scene:
         raise UserError(f"there is no rendered world named {world!r}; choose one of {', '.join(WORLDS)}")
     if seed < 0:
         raise UserError(f"scene seed {seed} is negative; choose 0 or more")
-    return WORLDS[world](seed, _generator(world, seed, 0))
+    return WORLDS[world].build(seed, _generator(world, seed, 0))
 
 
-def render_sample(world: str, seed: int, camera: Camera, zoom: tuple[float, float] = ZOOM) -> RenderedFrame:
+def render_sample(world: str, seed: int, camera: Camera, zoom: Range | None = None) -> RenderedFrame:
     """One training sample: random scene, pose, focal length and sensors, deterministic by seed.
 
-    The focal length is `camera`'s times a factor from `zoom`; (1, 1) keeps it. The result's `camera` is what was used.
+    The focal length is `camera`'s times a factor from `zoom` (None = the world's own range; (1, 1) keeps it).
+    The result's `camera` is what was used.
     """
     scene = build_scene(world, seed)
     rng = _generator(world, seed, 1)
-    used = camera.zoomed(float(np.exp(rng.uniform(*np.log(zoom)))))
+    used = camera.zoomed(float(np.exp(rng.uniform(*np.log(zoom or WORLDS[world].zoom)))))
     frame = scene.render(scene.sample_pose(rng), used)
-    color, depth = ColorSensor.random(rng), DepthSensor.random(rng, *scene.depth_range)
+    color, depth = ColorSensor.random(rng), scene.depth_sensors(rng)
     return frame.sensed(color.apply(frame, rng), depth.apply(frame, rng))
 
 
 def generate_samples(
-    world: str, seeds: Iterable[int], camera: Camera, workers: int = 0, zoom: tuple[float, float] = ZOOM
+    world: str, seeds: Iterable[int], camera: Camera, workers: int = 0, zoom: Range | None = None
 ) -> Iterator[RenderedFrame]:
     """`render_sample` for every seed, in their order; the result does not depend on `workers` (0 = this process)."""
     yield from _parallel(partial(render_sample, world, camera=camera, zoom=zoom), seeds, workers)
@@ -76,6 +98,7 @@ def render_sequence(
 ) -> Iterator[RenderedFrame]:
     """A stream: one camera with fixed random sensors moves smoothly through one scene; deterministic by seed."""
     poses = build_scene(world, seed).trajectory(duration_s, rate_hz, seed)
+    camera = camera.zoomed(WORLDS[world].stream_zoom)
     yield from _parallel(partial(_sequence_frame, world, seed, camera), enumerate(poses), workers)
 
 
@@ -89,7 +112,7 @@ def _sequence_frame(world: str, seed: int, camera: Camera, step: tuple[int, Pose
     scene = _last_scene[2]
     index, pose = step
     fixed, noise = _generator(world, seed, 2), np.random.default_rng([seed, index])
-    color, depth = ColorSensor.random(fixed), DepthSensor.random(fixed, *scene.depth_range)
+    color, depth = ColorSensor.random(fixed), scene.depth_sensors(fixed)
     frame = scene.render(pose, camera)
     return frame.sensed(color.apply(frame, noise), depth.apply(frame, noise))
 

@@ -20,6 +20,7 @@ class DepthSensor:
 
     Attributes:
         noise: standard deviation at 1 m, metres; grows with the square of the range.
+        relative: further noise in proportion to the range (laser scanners, photogrammetry).
         step: quantisation at 1 m, metres; grows with the square of the range (disparity steps).
         near, far: range limits, metres.
         baseline: metres between projector and camera: the width of the shadow beside near objects; sign = side.
@@ -40,10 +41,27 @@ class DepthSensor:
     grazing: float = 0.12
     speckle: float = 0.01
     border: float = 0.0
+    relative: float = 0.0
+
+    @classmethod
+    def surveyor(cls, rng: np.random.Generator) -> DepthSensor:
+        """Heights from overlapping aerial photographs: decimetres of noise, ragged edges, a few gaps."""
+        return cls(
+            0.0, 0.0, 1.0, 2000.0, 0.0, float(rng.uniform(0, 1.0)), 0.0, 0.0,
+            speckle=float(rng.uniform(0, 0.03)), relative=float(rng.uniform(0.0002, 0.0012)),
+        )  # fmt: skip
+
+    @classmethod
+    def long_range(cls, rng: np.random.Generator) -> DepthSensor:
+        """Outdoor depth up to 1250 m, as simulators and stereo deliver it."""
+        return cls(
+            0.0, 0.0, 0.5, 1250.0, 0.0, float(rng.uniform(0, 0.8)), 0.0, 0.0,
+            speckle=float(rng.uniform(0, 0.02)), relative=float(rng.uniform(0.0, 0.02)),
+        )  # fmt: skip
 
     @classmethod
     def random(cls, rng: np.random.Generator, near: float = 0.4, far: float = 8.0) -> DepthSensor:
-        """A depth camera drawn at random: from a renderer's ideal depth to a poor Kinect."""
+        """An indoor depth camera drawn at random: from a renderer's ideal depth to a poor Kinect."""
         if rng.random() < 0.1:
             return cls(0.0, 0.0, near, far, 0.0, 0.0, 0.0, 0.0, 0.0)
         return cls(
@@ -72,7 +90,8 @@ class DepthSensor:
         true = frame.depth
         depth = self._measured(true, scale, rng)
         lost = (true <= 0) | (depth < self.near) | (depth > self.far)
-        lost |= self._weak(frame, rng)
+        if self.dark or self.grazing:
+            lost |= self._weak(frame, rng)
         if self.baseline:
             lost |= self._shadow(true, frame.camera.fx)
         if self.edge:
@@ -86,6 +105,8 @@ class DepthSensor:
 
     def _measured(self, true: Array, scale: float, rng: np.random.Generator) -> Array:
         """Noise in disparity, correlated over a few pixels, then rounding to disparity steps."""
+        if self.relative:
+            return true * (1 + np.float32(self.relative) * rng.standard_normal(true.shape, dtype=np.float32))
         if not self.noise and not self.step:
             return true.copy()
         inverse = 1 / np.maximum(true, 1e-3)
@@ -134,7 +155,7 @@ class DepthSensor:
         ragged = _blotches(*true.shape, max(1.0, 2 * scale), rng)
         # Small images cannot erode by less than one pixel on each side: there only a share of the pixels goes.
         share = 0.8 * min(1.0, 2 * self.edge * scale / (size - 1))
-        return (spread > 0.06 * np.maximum(true, 0.3) * (1 + true * 0.3)) & (ragged < share)
+        return (spread > 0.06 * np.maximum(true, 0.3) * (1 + np.minimum(true, 10) * 0.3)) & (ragged < share)
 
     def _outside(self, height: int, width: int) -> Mask:
         """The frame without data that registration to the colour camera leaves (NYU: 6 to 8 %)."""

@@ -11,6 +11,8 @@ from rgbd_seg_ros.scenes.walls import Wall
 
 Rect = tuple[float, float, float, float]
 TRIES = 16
+CLEARANCE = 0.35
+"""Metres that a camera keeps above furniture, because of the things that stand on it."""
 
 
 @dataclass
@@ -30,11 +32,11 @@ class FloorPlan:
         return not any(x0 < b[2] + gap and x1 > b[0] - gap and y0 < b[3] + gap and y1 > b[1] - gap for b in self.taken)
 
     def is_free_point(self, x: float, y: float, z: float, margin: float) -> bool:
-        """Whether a camera fits at a point: inside the walls, not in or just above an obstacle."""
+        """Whether a camera fits at a point: inside the walls, not in or close above an obstacle and what stands on it."""
         if not (margin < x < self.width - margin and margin < y < self.depth - margin):
             return False
         return not any(
-            b[0] - margin < x < b[2] + margin and b[1] - margin < y < b[3] + margin and b[4] > z - 0.2
+            b[0] - margin < x < b[2] + margin and b[1] - margin < y < b[3] + margin and b[4] > z - CLEARANCE
             for b in self.taken
         )
 

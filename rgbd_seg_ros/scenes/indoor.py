@@ -10,6 +10,7 @@ from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.scenes import furniture_seats as seats
 from rgbd_seg_ros.scenes import furniture_small as small
 from rgbd_seg_ros.scenes import furniture_storage as storage
+from rgbd_seg_ros.scenes.depth_sensor import DepthSensor
 from rgbd_seg_ros.scenes.floor_plan import FloorPlan
 from rgbd_seg_ros.scenes.furniture_kit import LABEL, Item, Kit, Maker
 from rgbd_seg_ros.scenes.indoor_views import IndoorPlanner
@@ -19,8 +20,6 @@ from rgbd_seg_ros.scenes.parts import Assembly, build_mesh
 from rgbd_seg_ros.scenes.primitives import Shape
 from rgbd_seg_ros.scenes.scene import Scene
 from rgbd_seg_ros.scenes.walls import build_wall, four_walls, hang_things, plan_openings
-
-DEPTH_RANGE = (0.4, 8.0)
 
 # Per kind of room: what stands at the walls, then what stands freely.
 ROOMS: dict[str, tuple[tuple[Maker, ...], tuple[Maker, ...]]] = {
@@ -55,7 +54,7 @@ def build_indoor(seed: int, rng: np.random.Generator) -> Scene:
     _shell(kit, plan, out, height, daylight)
     lighting = _light(kit, plan, out, height, daylight)
     return Scene(
-        "indoor", seed, LABEL_SETS["nyu13"], DEPTH_RANGE, build_mesh(out), kit.palette.table.rows(), lighting,
+        "indoor", seed, LABEL_SETS["nyu13"], DepthSensor.random, build_mesh(out), kit.palette.table.rows(), lighting,
         IndoorPlanner(plan, height),
     )  # fmt: skip
 

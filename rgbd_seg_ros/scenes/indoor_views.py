@@ -61,7 +61,7 @@ class IndoorPlanner:
         z = float(np.clip(self.eye_height(rng), 0.9, self.height - 0.4))
 
         def is_free(points: npt.NDArray[np.float64]) -> bool:
-            return all(self.plan.is_free_point(float(x), float(y), z, _MARGIN - 0.05) for x, y in points)
+            return all(self.plan.is_free_point(float(x), float(y), z - 0.02, _MARGIN - 0.05) for x, y in points)
 
         def draw() -> npt.NDArray[np.float64]:
             at = self.free_point(rng, z)
@@ -72,7 +72,7 @@ class IndoorPlanner:
             scores = [informative(scene, Pose.looking((at[0], at[1], z), yaw, -0.25)) for yaw in yaws]
             return float(yaws[int(np.argmax(scores))])
 
-        return smooth_walk(draw, is_free, best_yaw, z, round(duration_s * rate_hz), rate_hz, rng)
+        return smooth_walk(draw, is_free, best_yaw, round(duration_s * rate_hz), rate_hz, z, rng)
 
 
 def informative(scene: Scene, pose: Pose) -> float:

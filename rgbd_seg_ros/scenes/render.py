@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -43,14 +44,22 @@ def exposure_of(radiance: Array) -> float:
     return MIDDLE_GREY / max(float(np.minimum(radiance, 4 * radiance.mean()).mean()), 1e-4)
 
 
-def render_view(
-    caster: RayCaster, mesh: SceneMesh, materials: Array, lighting: Lighting, pose: Pose, camera: Camera,
-    sky: Array | None = None, sky_label: int = UNLABELLED,
-) -> RenderedFrame:  # fmt: skip
-    """Render what ideal sensors at `pose` would see.
+@dataclass(frozen=True, slots=True)
+class Renderable:
+    """Geometry, materials and light, and what is seen where a ray hits nothing (see `Scene`)."""
 
-    Rays that hit nothing give depth 0, label `sky_label` and the colour `sky` (linear RGB, 3) or black.
-    """
+    caster: RayCaster
+    mesh: SceneMesh
+    materials: Array
+    lighting: Lighting
+    sky: Array | None = None
+    sky_label: int = UNLABELLED
+    haze: float | None = None
+
+
+def render_view(world: Renderable, pose: Pose, camera: Camera) -> RenderedFrame:
+    """Render what ideal sensors at `pose` would see; rays that hit nothing give depth 0 and the sky."""
+    caster, mesh, materials, lighting = world.caster, world.mesh, world.materials, world.lighting
     size = (camera.height, camera.width)
     directions = camera.rays() @ pose.rotation.T
     origins = np.broadcast_to(pose.position, directions.shape)
@@ -70,14 +79,17 @@ def render_view(
     mirrors = np.flatnonzero((shaded.gloss > _MIRRORS) & ~missed)
     if mirrors.size:
         share = _reflectance(shaded.gloss[mirrors], cosine[mirrors])[:, None]
-        seen = _reflected(
-            caster, mesh, materials, lighting, points[mirrors], normals[mirrors], view[mirrors], footprint[mirrors]
-        )
+        seen = _reflected(world, points[mirrors], normals[mirrors], view[mirrors], footprint[mirrors])
         radiance[mirrors] = (1 - share) * radiance[mirrors] + share * seen
     label = mesh.label[part]
+    sky = np.zeros(3, np.float32) if world.sky is None else world.sky
+    if world.haze is not None:
+        clear = np.exp(-depth * length / np.float32(world.haze))[:, None]
+        radiance = clear * radiance + (1 - clear) * sky
     if missed.any():
-        radiance[missed] = 0 if sky is None else sky
-        label = np.where(missed, np.uint8(sky_label), label)
+        # The sky brightens towards the horizon.
+        radiance[missed] = sky * (0.7 + 0.3 * np.exp(-4 * np.abs(view[missed, 2:3])))
+        label = np.where(missed, np.uint8(world.sky_label), label)
     radiance = radiance.reshape(*size, 3)
     surface = Surface(radiance, cosine.reshape(size), shaded.infrared.reshape(size), shaded.gloss.reshape(size))
     return RenderedFrame(
@@ -91,18 +103,16 @@ def _reflectance(gloss: Array, cosine: Array) -> Array:
     return straight + (gloss**2 - straight) * (1 - cosine) ** 5
 
 
-def _reflected(
-    caster: RayCaster, mesh: SceneMesh, materials: Array, lighting: Lighting, points: Array, normals: Array,
-    view: Array, footprint: Array,
-) -> Array:  # fmt: skip
+def _reflected(world: Renderable, points: Array, normals: Array, view: Array, footprint: Array) -> Array:
     """Light (N x 3) that arrives at N mirror points from where they reflect the camera's rays to."""
     away = 2 * np.einsum("ni,ni->n", view, normals)[:, None] * normals - view
-    hits = caster.closest(points + normals * np.float32(0.004), away)
+    mesh, lighting = world.mesh, world.lighting
+    hits = world.caster.closest(points + normals * np.float32(0.004), away)
     triangle = np.maximum(hits.triangle, 0)
     part = mesh.part_of[triangle]
     reached = points + away * np.minimum(hits.distance, 1e4)[:, None]
     facing, _ = _facing_normals(mesh, triangle, hits.u, hits.v, -away)
-    shaded = evaluate(materials, mesh, part, reached, facing, footprint * 2)
+    shaded = evaluate(world.materials, mesh, part, reached, facing, footprint * 2)
     light = shaded.albedo * (estimate(lighting, reached, facing) + shaded.emission[:, None])
     return np.where(hits.triangle[:, None] >= 0, light, np.array(lighting.above, np.float32))
 

@@ -39,9 +39,9 @@ def smooth_walk(
     draw: Callable[[], Points],
     is_free: Callable[[Points], bool],
     best_yaw: Callable[[Points, float], float],
-    height: float,
     count: int,
     rate_hz: float,
+    height: float,
     rng: np.random.Generator,
 ) -> list[Pose]:
     """`count` poses at `rate_hz` along a smoothed random walk.
@@ -50,6 +50,7 @@ def smooth_walk(
         draw: a random free point (x, y).
         is_free: whether a camera fits at all of several points (N x 2).
         best_yaw: the best heading at a point, near a given heading.
+        count, rate_hz: number of poses, and per second.
         height: metres above the floor.
     """
     speed = rng.uniform(0.2, 0.5)

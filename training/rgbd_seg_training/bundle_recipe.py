@@ -1,0 +1,246 @@
+"""The stages that make the shipped bundle: scenes, teacher, fusion, single models, baselines, export, scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.bundle import load_bundle
+from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model, load_model
+
+from .bundle_score import score_bundle, table
+from .config import TrainConfig
+from .crodino import CrodinoConfig, CrodinoMethod
+from .data.sources.rendered import prepare_rendered
+from .export.export_bundle import ExportOptions, export_bundle
+from .export.frames import set_frames
+from .fit import fit, seed_everything
+from .method import Method
+from .primkd import PrimKdConfig, PrimKdMethod
+from .run_folder import RunFolder, plain, write_atomically
+from .settings import DataConfig, open_data
+from .single import SingleMethod
+
+TEST_SIZE = (480, 640)
+"""(height, width) of the images that the bundle is scored on."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Rendered scenes of a bundle.
+
+    Attributes:
+        world: `indoor`, `aerial` or `drone`.
+        train: training images.
+        validation: validation images.
+        test: images of 480 x 640 that the bundle is scored on, of scenes that no training image shows.
+        seed: seed of the scenes.
+        workers: processes that render.
+    """
+
+    world: str = "indoor"
+    train: int = 4000
+    validation: int = 100
+    test: int = 200
+    seed: int = 0
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class StageShares:
+    """Share of the training time of each stage; a baseline gets the share of the stage that it is compared with.
+
+    Attributes:
+        teacher: RGB teacher.
+        fusion: PrimKD student.
+        crodino: RGB and depth model together.
+    """
+
+    teacher: float = 0.16
+    fusion: float = 0.42
+    crodino: float = 0.42
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """The whole recipe.
+
+    Attributes:
+        models: YAML file with the specs `fusion`, `teacher`, `rgb` and `depth`.
+        minutes: training time of the stages that the bundle needs, all together; 0 = by `train.steps` or
+            `train.epochs` each.
+        shares: how `minutes` is divided.
+        scenes: what is rendered.
+        data: augmentation; root, size and splits are set by the recipe.
+        train: engine settings of every stage.
+        crodino: options of CroDiNo-KD.
+        primkd: options of PrimKD.
+        name: name in the bundle's manifest.
+    """
+
+    models: str = "training/configs/bundle/models.yaml"
+    minutes: float = 40.0
+    shares: StageShares = field(default_factory=StageShares)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
+    primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
+    name: str = "rooms"
+
+
+class Recipe:
+    """Runs stages in a work folder; a finished stage is not run again, an interrupted one continues.
+
+    Args:
+        config: the recipe.
+        work: folder of data, runs and the bundle.
+        report: gets a line of text per finished stage.
+    """
+
+    def __init__(self, config: BundleConfig, work: Path, report: Callable[[str], None]) -> None:
+        self._config, self._work, self._report = config, work, report
+        self.bundle_folder = work / "bundle"
+        self.stages: dict[str, Callable[[], None]] = {
+            "scenes": self.scenes,
+            "teacher": self.teacher,
+            "fusion": self.fusion,
+            "crodino": self.crodino,
+            "baseline_rgb": lambda: self._baseline("rgb"),
+            "baseline_depth": lambda: self._baseline("depth"),
+            "baseline_fusion": lambda: self._baseline("fusion"),
+            "export": self.export,
+            "score": self.score,
+        }
+
+    # Data
+
+    def scenes(self) -> None:
+        """Render training and test images."""
+        scenes = self._config.scenes
+        size = (self._config.data.size[0], self._config.data.size[1])
+        counts = {"train": scenes.train, "val": scenes.validation}
+        self._render(self._work / "scenes", counts, size)
+        self._render(self._work / "scenes_test", {"test": scenes.test}, TEST_SIZE)
+
+    def _render(self, out: Path, counts: dict[str, int], size: tuple[int, int]) -> None:
+        scenes = self._config.scenes
+        if not (out / "manifest.json").is_file():
+            prepare_rendered(out, scenes.world, counts, size, scenes.seed, scenes.workers)
+        self._report(f"{out}: {counts} images of {size[1]}x{size[0]}")
+
+    # Training
+
+    def teacher(self) -> None:
+        """Train the primary modality's model alone."""
+        self._fit("teacher", lambda: SingleMethod(self._new("teacher")), self._config.shares.teacher)
+
+    def fusion(self) -> None:
+        """Train the RGB-D student under the teacher's guidance."""
+        self._fit(
+            "fusion",
+            lambda: PrimKdMethod(self._new("fusion"), self._trained("teacher"), self._config.primkd),
+            self._config.shares.fusion,
+        )
+
+    def crodino(self) -> None:
+        """Train the RGB and the depth model together."""
+        self._fit(
+            "crodino",
+            lambda: CrodinoMethod(self._new("rgb"), self._new("depth"), self._config.crodino),
+            self._config.shares.crodino,
+        )
+
+    def _baseline(self, mode: str) -> None:
+        """Train one model alone for as many steps as the stage that it is compared with took."""
+        rival = "fusion" if mode == "fusion" else "crodino"
+        run = self._run(rival)
+        if not run.finished:
+            raise UserError(f"Stage baseline_{mode} takes its steps from stage {rival}; run that first.")
+        steps = int(run.read_result()["steps"])
+        self._fit(f"baseline_{mode}", lambda: SingleMethod(self._new(mode)), 0.0, steps)
+
+    def _fit(self, stage: str, build: Callable[[], Method], share: float, steps: int = 0) -> None:
+        train = replace(self._config.train, minutes=self._config.minutes * share)
+        if steps:
+            train = replace(train, steps=steps, minutes=0.0)
+        run = self._run(stage)
+        if not run.finished:
+            seed_everything(train)
+            method = build()
+            scenes = replace(self._config.data, root=str(self._work / "scenes"))
+            data, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
+            fit(method, data, train, run, {"stage": stage, **plain(self._config), "train": plain(train)}, resume=True)
+        result = run.read_result()
+        scores = {k: round(v, 4) for k, v in result["validation"].items() if k.startswith("val/miou")}
+        self._report(f"{stage}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")
+
+    def _run(self, stage: str) -> RunFolder:
+        return RunFolder(self._work / "runs" / stage)
+
+    def _new(self, name: str) -> SegmentationModel:
+        path = Path(self._config.models)
+        try:
+            specs = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); name the YAML file of the networks.") from error
+        if name not in specs:
+            raise UserError(f"{path} describes no network '{name}'; add it.")
+        return build_model(ModelSpec.from_dict(specs[name]))
+
+    def _trained(self, stage: str) -> SegmentationModel:
+        folder = self._run(stage).models
+        saved = sorted(folder.iterdir()) if folder.is_dir() else []
+        if len(saved) != 1:
+            raise UserError(f"{folder} holds no single trained model; run stage {stage} first.")
+        return load_model(saved[0])
+
+    # Bundle
+
+    def export(self) -> None:
+        """Write the bundle: PrimKD's fusion model, CroDiNo-KD's RGB and depth model."""
+        folders = {
+            "fusion": self._run("fusion").models / "fusion",
+            "rgb": self._run("crodino").models / "rgb",
+            "depth": self._run("crodino").models / "depth",
+        }
+        self._export(self.bundle_folder, folders)
+
+    def _export(self, out: Path, folders: Mapping[str, Path]) -> None:
+        prepared = PreparedSet.open(self._work / "scenes_test")
+        frames = set_frames(prepared.root, "test", 16, prepared.label_set)
+        height, width = self._config.data.size
+        facts = {
+            "data": dict(plain(self._config.scenes)),
+            "runs": {m: RunFolder(f.parent.parent).read_result() for m, f in folders.items()},
+        }
+        options = ExportOptions(height, width, frames=frames, training=facts)
+        export_bundle(dict(folders), out, prepared.label_set, options, self._config.name, report=self._report)
+
+    def score(self) -> None:
+        """Score every mode of the bundle, and every baseline that was trained, on the test scenes."""
+        rows = {f"bundle {m}": s for m, s in self._score(self.bundle_folder).items()}
+        for mode in ("fusion", "rgb", "depth"):
+            run = self._run(f"baseline_{mode}")
+            if run.finished:
+                out = self._work / "baselines" / mode
+                if not (out / "manifest.json").is_file():
+                    self._export(out, {mode: run.models / mode})
+                rows[f"alone {mode}"] = self._score(out)[mode]
+        text = table(rows, PreparedSet.open(self._work / "scenes_test").label_set.classes)
+        write_atomically(self._work / "scores.md", text)
+        write_atomically(self._work / "scores.json", json.dumps(rows, indent=2) + "\n")
+        self._report(text)
+
+    def _score(self, folder: Path) -> dict[str, dict[str, Any]]:
+        prepared = PreparedSet.open(self._work / "scenes_test")
+        bundle = load_bundle(folder)
+        return {mode.value: score_bundle(bundle, mode, prepared, "test") for mode in Mode if mode in bundle.modes}

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Make the bundle that the project ships: render scenes, train every model, export, score.
+
+python training/train_bundle.py --config training/configs/bundle/rooms.yaml --work runs/rooms --minutes 40
+
+The stages are scenes, teacher, fusion, crodino, export and score, with baseline_rgb, baseline_depth and baseline_fusion
+on request (--stages). A finished stage is not run again; an interrupted one continues when the command is repeated.
+Two terminals halve the time on two cores: `--stages [teacher,fusion]` in one, `--stages [crodino]` in the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_training.bundle_recipe import BundleConfig, Recipe
+from rgbd_seg_training.cli import run_script
+
+NEEDED = ["scenes", "teacher", "fusion", "crodino", "export", "score"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options and run the stages."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below; later ones win")
+    parser.add_argument("--work", type=str, required=True, help="folder of data, runs and the bundle")
+    parser.add_argument("--stages", type=list[str], default=NEEDED, help="what to run, in this order")
+    parser.add_class_arguments(BundleConfig)
+    arguments = parser.parse_args(argv)
+    config = parser.instantiate_classes(arguments)
+    sections = {name: getattr(config, name) for name in BundleConfig.__dataclass_fields__}
+    recipe = Recipe(BundleConfig(**sections), Path(config.work), report=lambda line: print(line, flush=True))
+    unknown = [s for s in config.stages if s not in recipe.stages]
+    if unknown:
+        raise UserError(f"There is no stage {', '.join(unknown)}; the stages are {', '.join(recipe.stages)}.")
+    for stage in config.stages:
+        recipe.stages[stage]()
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

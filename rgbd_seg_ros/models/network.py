@@ -35,7 +35,7 @@ class SegmentationModel(nn.Module):
         if "rgb" in spec.inputs:
             self.normalizers["rgb"] = RgbNormalizer(spec.rgb_mean, spec.rgb_std)
         if "depth" in spec.inputs:
-            self.normalizers["depth"] = depth_normalizer(spec.depth)
+            self.normalizers["depth"] = depth_normalizer(spec.depth, spec.rgb_mean, spec.rgb_std)
 
     def encode(self, rgb: Tensor | None = None, depth: Tensor | None = None) -> list[Tensor]:
         """Four feature maps, shallow to deep; the deepest is `[-1]`."""

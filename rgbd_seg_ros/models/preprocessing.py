@@ -73,6 +73,8 @@ class DepthNormalizer(nn.Module):
         return (1.0 / depth - 1.0 / far) * (1.0 / (1.0 / near - 1.0 / far))
 
 
-def depth_normalizer(encoding: DepthEncoding) -> nn.Module:
-    """The module that encodes depth; for `hha` the input is uint8 N x H x W x 3 instead of metres."""
-    return RgbNormalizer() if encoding.encoding == "hha" else DepthNormalizer(encoding)
+def depth_normalizer(
+    encoding: DepthEncoding, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> nn.Module:
+    """The module that encodes depth; `hha` images (uint8 N x H x W x 3) are normalised like colour."""
+    return RgbNormalizer(mean, std) if encoding.encoding == "hha" else DepthNormalizer(encoding)

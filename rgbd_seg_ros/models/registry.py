@@ -72,7 +72,7 @@ def _build_encoder(spec: ModelSpec, modality: str, pretrained: bool) -> StagedEn
     if spec.encoder not in MIT_SIZES:
         return TimmEncoder(spec.encoder, channels, pretrained, **options)
     if pretrained:
-        raise UserError(f"{spec.encoder} has no weights by name; pass a checkpoint file with --encoder-weights")
+        raise UserError(f"{spec.encoder} has no weights by name; name a file with --encoder_weights")
     try:
         return MixTransformer(spec.encoder, channels, **options)
     except TypeError as error:

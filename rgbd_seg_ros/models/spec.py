@@ -55,8 +55,8 @@ class ModelSpec:
         inputs: the images that the network reads: `("rgb", "depth")`, `("rgb",)` or `("depth",)`.
         depth: encoding of the depth image (ignored by a network that reads colour alone).
         options: architecture options as JSON data, e.g. `{"decoder": "lightfpn", "width": 64, "encoder": {...}}`.
-        rgb_mean: mean of the colour channels in 0..1, RGB order.
-        rgb_std: standard deviation of the colour channels in 0..1, RGB order.
+        rgb_mean: mean of the channels of colour (RGB order) and of HHA images, in 0..1.
+        rgb_std: their standard deviation, in 0..1.
     """
 
     architecture: str

@@ -51,13 +51,14 @@ class PrimKdMethod(Method):
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """See the base class."""
         label = batch["label"]
+        size = int(label.shape[1]), int(label.shape[2])
         features = self.student.encode(**model_inputs(self.student, batch))
         self._deepest = features[-1]
-        logits = self.student.upsample(self.student.decode(features), label.shape[1:])
+        logits = self.student.upsample(self.student.decode(features), size)
         terms = [LossTerm("segmentation", segmentation_loss(logits, label))]
         if self.config.alpha == 0 and self.config.beta == 0:
             return terms
-        teacher_features, teacher_logits = self._teach(batch, label.shape[1:])
+        teacher_features, teacher_logits = self._teach(batch, size)
         if self.config.alpha > 0:
             mask = None if self.config.ignored_pixels else label
             terms.append(LossTerm("prediction", prediction_loss(logits, teacher_logits, mask), self.config.alpha))

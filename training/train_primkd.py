@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Train an RGB-D model by PrimKD: first a single-modality teacher, then the CMX student that it guides.
+
+python training/train_primkd.py --config training/configs/primkd/nyu_b2.yaml --data.root data/nyu --run runs/nyu_b2
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rgbd_seg_training.cli import run_script, script_parser, settings_of
+from rgbd_seg_training.config import TrainConfig
+from rgbd_seg_training.primkd.config import PrimKdConfig
+from rgbd_seg_training.primkd.stages import Experiment, StudentConfig, TeacherConfig, obtain_teacher, train_student
+from rgbd_seg_training.settings import DataConfig, open_data
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options, train the teacher (unless one is named), train the student."""
+    parser = script_parser(__doc__ or "")
+    parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
+    parser.add_argument("--data", type=DataConfig, default=DataConfig())
+    parser.add_argument("--teacher", type=TeacherConfig, default=TeacherConfig())
+    parser.add_argument("--student", type=StudentConfig, default=StudentConfig())
+    parser.add_argument("--guidance", type=PrimKdConfig, default=PrimKdConfig())
+    parser.add_argument("--encoder_weights", type=str, default="", help="file with ImageNet weights of the MiT")
+    arguments = parser.parse_args(argv)
+    config = parser.instantiate_classes(arguments)
+    experiment = Experiment(config.teacher, config.student, config.guidance, config.train, config.encoder_weights)
+    data, prepared = open_data(config.data, decoupled=False, seed=config.train.seed)
+    settings = {**settings_of(arguments), "script": "train_primkd", "label_set": prepared.label_set.name}
+    run = Path(config.run)
+    teacher = obtain_teacher(experiment, data, run, settings, config.resume)
+    result = train_student(experiment, teacher, data, run, settings, config.resume)
+    print(f"{run / 'student'}: {result['validation']}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -49,9 +49,7 @@ class AerialPlanner:
         step = speed / rate_hz * np.stack([np.cos(heading), np.sin(heading)], axis=1)
         path = np.cumsum(step, axis=0)
         path -= (path.min(axis=0) + path.max(axis=0)) / 2
-        return [
-            Pose.looking((x, y, ALTITUDE), float(yaw), NADIR) for (x, y), yaw in zip(path, heading, strict=True)
-        ]
+        return [Pose.looking((x, y, ALTITUDE), float(yaw), NADIR) for (x, y), yaw in zip(path, heading, strict=True)]
 
 
 def build_aerial(seed: int, rng: np.random.Generator) -> Scene:
@@ -99,9 +97,7 @@ def _car(kit: Kit, palette: OutdoorPalette) -> Assembly:
     return car(kit, CAR, palette.lacquer(), palette.screen(False))
 
 
-def _block(
-    kit: Kit, palette: OutdoorPalette, out: Assembly, x0: float, y0: float, x1: float, y1: float
-) -> None:
+def _block(kit: Kit, palette: OutdoorPalette, out: Assembly, x0: float, y0: float, x1: float, y1: float) -> None:
     """Houses, yards, trees, parking and clutter between four streets."""
     if kit.chance(0.25):
         out.box((x0, y0, 0), (x1, y1, 0.05), PAVED, palette.asphalt())
@@ -109,12 +105,12 @@ def _block(
             if kit.chance(0.5):
                 out.place(_car(kit, palette), x, y0 + 4, 0.05, math.pi / 2 + kit.u(-0.05, 0.05))
     wall, roof = palette.paint(), palette.roof()
-    for x in np.arange(x0 + 8, x1 - 5, kit.u(14, 24)):
-        for y in np.arange(y0 + 8, y1 - 5, kit.u(14, 24)):
-            if kit.chance(0.75):
+    for x in np.arange(x0 + 7, x1 - 4, kit.u(12, 20)):
+        for y in np.arange(y0 + 7, y1 - 4, kit.u(12, 20)):
+            if kit.chance(0.85):
                 if kit.chance(0.4):
                     wall, roof = palette.paint(), palette.roof()
-                size = (kit.u(7, 16), kit.u(6, 11), kit.u(3, 14))
+                size = (kit.u(7, 18), kit.u(6, 13), kit.u(3, 14))
                 turn = float(kit.count(0, 1)) * math.pi / 2
                 out.place(house(kit, BUILDING, wall, roof, *size), x, y, 0, turn)
                 if kit.chance(0.4):
@@ -124,7 +120,9 @@ def _block(
         out.place(tree(kit, TREE, palette.foliage(), palette.bark(), height), kit.u(x0, x1), kit.u(y0, y1))
     for _ in range(kit.count(0, 5)):
         size = (kit.u(1, 4), kit.u(1, 3), kit.u(0.4, 2.5))
-        out.add(Shape.BOX, (kit.u(x0, x1), kit.u(y0, y1), size[2] / 2), size, CLUTTER, palette.plastic(), yaw=kit.u(0, 3))
+        out.add(
+            Shape.BOX, (kit.u(x0, x1), kit.u(y0, y1), size[2] / 2), size, CLUTTER, palette.plastic(), yaw=kit.u(0, 3)
+        )
     if kit.chance(0.2):
         out.box((x0 + 2, y1 - 7, 0), (x0 + kit.u(6, 12), y1 - 2, 0.06), CLUTTER, palette.water())
     for _ in range(kit.count(0, 6)):

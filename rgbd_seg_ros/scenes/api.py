@@ -121,9 +121,7 @@ def _chunk(function: Callable[..., RenderedFrame], items: list[object]) -> list[
     return [function(item) for item in items]
 
 
-def _parallel(
-    function: Callable[..., RenderedFrame], items: Iterable[object], workers: int
-) -> Iterator[RenderedFrame]:
+def _parallel(function: Callable[..., RenderedFrame], items: Iterable[object], workers: int) -> Iterator[RenderedFrame]:
     """Apply a picklable function to items in order, at most a few chunks ahead of the consumer."""
     rest = iter(items)
     if workers <= 0:

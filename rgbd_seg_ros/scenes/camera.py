@@ -38,9 +38,7 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """The same view at another image size."""
         sx, sy = width / self.width, height / self.height
-        return Camera(
-            width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        )
+        return Camera(width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
 
     def rays(self) -> Array:
         """Viewing rays, (height*width) x 3 in the camera frame with z = 1, so that ray length is depth."""

@@ -18,10 +18,12 @@ from rgbd_seg_ros.scenes.outdoor_parts import house, sun_and_sky, tree
 from rgbd_seg_ros.scenes.parts import Assembly, build_mesh, tilted
 from rgbd_seg_ros.scenes.primitives import Shape
 from rgbd_seg_ros.scenes.scene import Scene
+from rgbd_seg_ros.scenes.view_score import classes_seen
 
 EXTENT = 2400.0
 """Side of the landscape, metres."""
-CELLS = 200
+CELLS = 140
+CANDIDATES = 6
 NEAR = 160.0
 """Radius around the middle in which the camera flies and most objects stand, metres."""
 _CLASSES = {name: i for i, name in enumerate(LABEL_SETS["midair7"].classes)}
@@ -59,7 +61,15 @@ class DronePlanner:
         return np.maximum(self.terrain.at(x, y), self.water)
 
     def sample_pose(self, scene: Scene, rng: np.random.Generator) -> Pose:
-        """From 3 to 60 m above ground, looking ahead and down."""
+        """From 3 to 60 m above ground, looking ahead and down: the most varied of a few random views."""
+        poses = [self._draw(rng) for _ in range(CANDIDATES)]
+        scores = []
+        for pose in poses:
+            seen = classes_seen(scene, pose)
+            scores.append(seen.count - 3 * float(seen.shares.max()) + rng.uniform(0, 1.5))
+        return poses[int(np.argmax(scores))]
+
+    def _draw(self, rng: np.random.Generator) -> Pose:
         x, y = rng.uniform(-0.6, 0.6, 2) * NEAR
         clearance = float(np.exp(rng.uniform(np.log(3), np.log(60))))
         pitch = float(np.clip(rng.normal(-0.18 - clearance / 200, 0.2), -1.2, 0.3))
@@ -88,7 +98,7 @@ def build_drone(seed: int, rng: np.random.Generator) -> Scene:
     palette = OutdoorPalette(rng, season=float(rng.choice([0.0, 0.3, 1.0, -1.0], p=[0.5, 0.2, 0.2, 0.1])))
     kit = Kit(rng, palette)
     terrain = _terrain(kit)
-    middle = terrain.heights[CELLS // 2 - 20 : CELLS // 2 + 20, CELLS // 2 - 20 : CELLS // 2 + 20]
+    middle = terrain.heights[CELLS // 2 - 14 : CELLS // 2 + 14, CELLS // 2 - 14 : CELLS // 2 + 14]
     water = float(np.quantile(middle, kit.u(0.05, 0.3))) if kit.chance(0.65) else float(terrain.heights.min()) - 5
     out = Assembly()
     line = np.linspace(-EXTENT / 2, EXTENT / 2, CELLS)
@@ -108,7 +118,7 @@ def build_drone(seed: int, rng: np.random.Generator) -> Scene:
 def _terrain(kit: Kit) -> Terrain:
     """Hills by filtered noise, flatter in the middle, with mountains at the rim."""
     heights = np.zeros((CELLS, CELLS))
-    for scale, gain in ((30, 1.0), (12, 0.3), (5, 0.08)):
+    for scale, gain in ((21, 1.0), (8, 0.3), (3.5, 0.08)):
         layer = gaussian_filter(kit.rng.standard_normal((CELLS, CELLS)), scale, mode="wrap")
         heights += gain * layer / layer.std()
     line = np.linspace(-1, 1, CELLS)
@@ -118,7 +128,7 @@ def _terrain(kit: Kit) -> Terrain:
 
 def _road(kit: Kit, palette: OutdoorPalette, terrain: Terrain, out: Assembly) -> Floats:
     """A winding road over the ground; returns its centre line, N x 2 (empty if there is none)."""
-    if kit.chance(0.25):
+    if kit.chance(0.15):
         return np.empty((0, 2))
     along = np.linspace(-500, 500, 400)
     sway = gaussian_filter1d(kit.rng.standard_normal(400), 40)
@@ -128,19 +138,17 @@ def _road(kit: Kit, palette: OutdoorPalette, terrain: Terrain, out: Assembly) ->
     center = np.stack([c * along - s * sway, s * along + c * sway], axis=1)
     aside = np.gradient(center, axis=0)[:, ::-1] * (-1, 1)
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-    wide = kit.u(2.5, 6)
+    wide = kit.u(3, 9)
     edges = np.stack([center + aside * w for w in np.linspace(-wide, wide, 5)], axis=1)
     # Level across its width, so that no ground sticks through.
     ground = np.max([terrain.at(edges[:, k, 0], edges[:, k, 1]) for k in range(5)], axis=0)
-    height = gaussian_filter1d(ground, 2) + 0.35
+    height = gaussian_filter1d(ground, 2) + 0.9
     points = np.concatenate([edges, np.repeat(height[:, None, None], 5, axis=1)], axis=2)
     out.sheet(points.astype(np.float32), ROAD, palette.asphalt())
     return center
 
 
-def _scatter(
-    kit: Kit, palette: OutdoorPalette, terrain: Terrain, water: float, road: Floats, out: Assembly
-) -> None:
+def _scatter(kit: Kit, palette: OutdoorPalette, terrain: Terrain, water: float, road: Floats, out: Assembly) -> None:
     """Trees, boulders, houses and poles, dense near the middle and thinner far out."""
 
     def spot(spread: float) -> tuple[float, float, float] | None:
@@ -156,17 +164,24 @@ def _scatter(
         at = spot(NEAR * (0.5 if i % 2 else 2.0))
         if at is not None:
             _grow(out, kinds[i % 6], *at, kit.u(3, 16), kit.u(-3, 3))
-    for _ in range(kit.count(10, 90)):
+    for _ in range(kit.count(30, 160)):
         at = spot(NEAR * 0.8)
         if at is not None:
-            size = float(np.exp(kit.u(0, 3.2)))
+            size = float(np.exp(kit.u(0.5, 3.5)))
             shape = Shape.CUSHION if kit.chance(0.5) else Shape.SPHERE
             turn = tilted(kit.u(-0.5, 0.5), kit.u(-0.5, 0.5), kit.u(-3, 3))
-            out.add(shape, (at[0], at[1], at[2] + size * 0.1), (size, size * kit.u(0.6, 1), size * kit.u(0.5, 0.9)), ROCKS, stones[kit.count(0, 2)], tilt=turn)
-    for _ in range(kit.count(0, 9)):
-        at = spot(NEAR * 0.6)
+            out.add(
+                shape,
+                (at[0], at[1], at[2] + size * 0.1),
+                (size, size * kit.u(0.6, 1), size * kit.u(0.5, 0.9)),
+                ROCKS,
+                stones[kit.count(0, 2)],
+                tilt=turn,
+            )
+    for _ in range(kit.count(2, 14)):
+        at = spot(NEAR * 0.45)
         if at is not None:
-            building = house(kit, OTHERS, palette.paint(), palette.roof(), kit.u(6, 16), kit.u(5, 10), kit.u(3, 8))
+            building = house(kit, OTHERS, palette.paint(), palette.roof(), kit.u(7, 24), kit.u(6, 14), kit.u(3, 12))
             out.place(building, *at, kit.u(-3, 3))
     for x, y in road[:: kit.count(12, 30)]:
         z = terrain.height(x, y)

@@ -61,7 +61,9 @@ class FloorPlan:
             return wall, along
         return None
 
-    def anywhere(self, kit: Kit, item: Item, into: Assembly, yaw: float | None = None) -> tuple[float, float, float] | None:
+    def anywhere(
+        self, kit: Kit, item: Item, into: Assembly, yaw: float | None = None
+    ) -> tuple[float, float, float] | None:
         """Put an item anywhere on the floor; returns its centre x, y and its yaw, or None if nothing fits."""
         for _ in range(TRIES):
             turn = kit.u(-math.pi, math.pi) if yaw is None else yaw

@@ -50,7 +50,9 @@ def _back_rest(kit: Kit, out: Assembly, width: float, seat: float, frame: int, c
     turn = tilted(x=lean)
     base = -math.sin(lean) * height
     if kit.chance(0.45):
-        out.add(soft, (0, base / 2, seat + height / 2 + 0.03), (width, kit.u(0.03, 0.1), height), label, cover, tilt=turn)
+        out.add(
+            soft, (0, base / 2, seat + height / 2 + 0.03), (width, kit.u(0.03, 0.1), height), label, cover, tilt=turn
+        )
         return
     for side in (-1, 1):
         center = (side * (width / 2 - 0.025), base / 2, seat + height / 2)
@@ -60,9 +62,23 @@ def _back_rest(kit: Kit, out: Assembly, width: float, seat: float, frame: int, c
     for i in range(bars):
         t = (i + 1) / (bars + (0 if not upright else 1))
         if upright:
-            out.add(Shape.BOX, ((t - 0.5) * width, base / 2, seat + height / 2), (0.03, 0.02, height), label, frame, tilt=turn)
+            out.add(
+                Shape.BOX,
+                ((t - 0.5) * width, base / 2, seat + height / 2),
+                (0.03, 0.02, height),
+                label,
+                frame,
+                tilt=turn,
+            )
         else:
-            out.add(Shape.BOX, (0, base * t, seat + height * t), (width, 0.025, height / bars * 0.5), label, frame, tilt=turn)
+            out.add(
+                Shape.BOX,
+                (0, base * t, seat + height * t),
+                (width, 0.025, height / bars * 0.5),
+                label,
+                frame,
+                tilt=turn,
+            )
     out.add(Shape.BOX, (0, base, seat + height), (width, 0.035, 0.07), label, frame, tilt=turn)
 
 
@@ -95,7 +111,9 @@ def sofa(kit: Kit) -> Item:
         x = (i - (seats - 1) / 2) * pitch
         out.add(soft, (x, 0.18 + (depth - 0.15) / 2, seat - thick / 2), (pitch, depth - 0.15, thick), label, pad)
         lean = tilted(x=kit.u(0.08, 0.25))
-        out.add(soft, (x, 0.26, (seat + back) / 2 + 0.04), (pitch * 0.97, 0.2, back - seat + 0.05), label, pad, tilt=lean)
+        out.add(
+            soft, (x, 0.26, (seat + back) / 2 + 0.04), (pitch * 0.97, 0.2, back - seat + 0.05), label, pad, tilt=lean
+        )
     for side in (-1, 1):
         center = (side * (width - arm) / 2, depth / 2, (foot + arm_height) / 2)
         out.add(soft, center, (arm * 1.15, depth, arm_height - foot), label, body)
@@ -122,7 +140,9 @@ def _corner(
 def _pillow(kit: Kit, out: Assembly, x: float, y: float, z: float, turn: np.ndarray) -> None:
     size = kit.u(0.32, 0.5)
     material = kit.palette.cloth(0.4) if kit.chance(0.6) else kit.palette.white_cloth()
-    out.add(Shape.CUSHION, (x, y, z), (size, size * kit.u(0.7, 1), kit.u(0.1, 0.18)), LABEL["objects"], material, tilt=turn)
+    out.add(
+        Shape.CUSHION, (x, y, z), (size, size * kit.u(0.7, 1), kit.u(0.1, 0.18)), LABEL["objects"], material, tilt=turn
+    )
 
 
 def bed(kit: Kit) -> Item:
@@ -136,7 +156,13 @@ def bed(kit: Kit) -> Item:
     if kit.chance(0.8):
         high = top + kit.u(0.2, 0.75)
         shape = Shape.BOX if kit.chance(0.7) else Shape.CUSHION
-        out.add(shape, (0, 0.03, high / 2), (width + 0.06, kit.u(0.04, 0.14), high), label, frame if kit.chance(0.5) else kit.cloth())
+        out.add(
+            shape,
+            (0, 0.03, high / 2),
+            (width + 0.06, kit.u(0.04, 0.14), high),
+            label,
+            frame if kit.chance(0.5) else kit.cloth(),
+        )
     if kit.chance(0.25):
         out.box((-width / 2, length - 0.05, 0), (width / 2, length, top + kit.u(0.05, 0.3)), label, frame)
     _blanket(kit, out, width, length, top)

@@ -47,11 +47,25 @@ def carton(kit: Kit) -> Item:
     out = Assembly()
     width, depth, height = kit.u(0.2, 0.6), kit.u(0.2, 0.5), kit.u(0.15, 0.5)
     if kit.chance(0.3):
-        out.add(Shape.CONE, (0, depth / 2, height / 2), (width * 0.7, width * 0.7, height), OBJECTS, kit.palette.plastic(), tilt=tilted(x=math.pi))
+        out.add(
+            Shape.CONE,
+            (0, depth / 2, height / 2),
+            (width * 0.7, width * 0.7, height),
+            OBJECTS,
+            kit.palette.plastic(),
+            tilt=tilted(x=math.pi),
+        )
         return Item(out, width, depth, height)
     out.add(Shape.BOX, (0, depth / 2, height / 2), (width, depth, height), OBJECTS, kit.wood())
     if kit.chance(0.3):
-        out.add(Shape.BOX, (0, depth / 2, height * 1.35), (width * 0.8, depth * 0.8, height * 0.7), OBJECTS, kit.wood(), yaw=kit.u(-0.4, 0.4))
+        out.add(
+            Shape.BOX,
+            (0, depth / 2, height * 1.35),
+            (width * 0.8, depth * 0.8, height * 0.7),
+            OBJECTS,
+            kit.wood(),
+            yaw=kit.u(-0.4, 0.4),
+        )
     return Item(out, width, depth, height * 1.5)
 
 
@@ -61,7 +75,15 @@ def bag(kit: Kit) -> Item:
     size = kit.u(0.3, 0.6)
     for _ in range(kit.count(1, 3)):
         center = (kit.u(-0.1, 0.1), size / 2 + kit.u(-0.05, 0.05), size * 0.25)
-        out.add(Shape.CUSHION, center, (size, size * kit.u(0.6, 1), size * kit.u(0.4, 0.8)), OBJECTS, kit.cloth(), yaw=kit.u(0, 3), tilt=tilted(x=kit.u(-0.3, 0.3)))
+        out.add(
+            Shape.CUSHION,
+            center,
+            (size, size * kit.u(0.6, 1), size * kit.u(0.4, 0.8)),
+            OBJECTS,
+            kit.cloth(),
+            yaw=kit.u(0, 3),
+            tilt=tilted(x=kit.u(-0.3, 0.3)),
+        )
     return Item(out, size, size, size)
 
 
@@ -95,7 +117,12 @@ def bathtub(kit: Kit) -> Item:
     out.box((-width / 2, 0, 0), (width / 2, rim, height), OBJECTS, white)
     out.box((-width / 2, depth - rim, 0), (width / 2, depth, height), OBJECTS, white)
     for side in (-1, 1):
-        out.box((side * width / 2 - rim * (side > 0), 0, 0), (side * width / 2 + rim * (side < 0), depth, height), OBJECTS, white)
+        out.box(
+            (side * width / 2 - rim * (side > 0), 0, 0),
+            (side * width / 2 + rim * (side < 0), depth, height),
+            OBJECTS,
+            white,
+        )
     out.box((-width / 2, 0, 0), (width / 2, depth, 0.12), OBJECTS, white)
     return Item(out, width, depth, height)
 
@@ -107,7 +134,9 @@ def ornament(kit: Kit) -> Assembly:
     if style < 0.3:
         return book_pile(kit)
     if style < 0.5:
-        out.add(Shape.CYLINDER, (0, 0, 0.07), (kit.u(0.07, 0.12),) * 2 + (kit.u(0.1, 0.16),), OBJECTS, kit.palette.plastic())
+        out.add(
+            Shape.CYLINDER, (0, 0, 0.07), (kit.u(0.07, 0.12),) * 2 + (kit.u(0.1, 0.16),), OBJECTS, kit.palette.plastic()
+        )
     elif style < 0.65:
         size = kit.u(0.08, 0.18)
         out.add(Shape.SPHERE, (0, 0, size / 2), (size, size, size * kit.u(0.8, 1.6)), OBJECTS, kit.palette.plastic())

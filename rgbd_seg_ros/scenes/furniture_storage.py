@@ -45,9 +45,19 @@ def _table(kit: Kit, width: float, depth: float, height: float) -> Item:
         else:
             legs(kit, out, width, depth, height - thick, label, leg, kit.u(0.03, 0.12))
             if kit.chance(0.4):
-                out.box((-width / 2 + 0.06, 0.06, height - thick - 0.09), (width / 2 - 0.06, depth - 0.06, height - thick), label, leg)
+                out.box(
+                    (-width / 2 + 0.06, 0.06, height - thick - 0.09),
+                    (width / 2 - 0.06, depth - 0.06, height - thick),
+                    label,
+                    leg,
+                )
             if kit.chance(0.15):
-                out.box((-width / 2 + 0.04, 0.04, height * 0.25), (width / 2 - 0.04, depth - 0.04, height * 0.25 + 0.02), label, board)
+                out.box(
+                    (-width / 2 + 0.04, 0.04, height * 0.25),
+                    (width / 2 - 0.04, depth - 0.04, height * 0.25 + 0.02),
+                    label,
+                    board,
+                )
     return Item(out, width, depth, height, top=height)
 
 
@@ -61,7 +71,9 @@ def desk(kit: Kit) -> Item:
     if kit.chance(0.5):
         side = -1 if kit.chance(0.5) else 1
         x = side * (item.width / 2 - 0.22)
-        _fronts(kit, out, x - 0.18, x + 0.18, 0.05, item.depth - 0.04, 0.05, height - 0.08, kit.wood(), 1, 3, LABEL["table"])
+        _fronts(
+            kit, out, x - 0.18, x + 0.18, 0.05, item.depth - 0.04, 0.05, height - 0.08, kit.wood(), 1, 3, LABEL["table"]
+        )
     if kit.chance(0.6):
         monitor(kit, out, kit.u(-0.2, 0.2) * item.width, kit.u(0.12, 0.25), height, kit.u(0.4, 0.65))
     return item
@@ -75,7 +87,12 @@ def monitor(kit: Kit, out: Assembly, x: float, y: float, z: float, width: float)
     bottom = z + kit.u(0.04, 0.14)
     out.box((x - width / 2, y, bottom), (x + width / 2, y + kit.u(0.03, 0.06), bottom + high), label, frame)
     screen = kit.palette.screen(kit.chance(0.45))
-    out.box((x - width / 2 + 0.015, y + 0.06, bottom + 0.015), (x + width / 2 - 0.015, y + 0.065, bottom + high - 0.015), label, screen)
+    out.box(
+        (x - width / 2 + 0.015, y + 0.06, bottom + 0.015),
+        (x + width / 2 - 0.015, y + 0.065, bottom + high - 0.015),
+        label,
+        screen,
+    )
     out.box((x - 0.03, y, z), (x + 0.03, y + 0.03, bottom), label, frame)
     out.box((x - 0.12, y - 0.05, z), (x + 0.12, y + 0.12, z + 0.015), label, frame)
 
@@ -103,11 +120,29 @@ def cabinet(kit: Kit) -> Item:
     """A chest of drawers, sideboard, wardrobe, fridge or night stand."""
     style = kit.rng.random()
     if style < 0.35:
-        width, depth, height, columns, rows = kit.u(0.6, 1.3), kit.u(0.35, 0.55), kit.u(0.6, 1.2), kit.count(1, 2), kit.count(2, 5)
+        width, depth, height, columns, rows = (
+            kit.u(0.6, 1.3),
+            kit.u(0.35, 0.55),
+            kit.u(0.6, 1.2),
+            kit.count(1, 2),
+            kit.count(2, 5),
+        )
     elif style < 0.6:
-        width, depth, height, columns, rows = kit.u(1.0, 2.0), kit.u(0.35, 0.5), kit.u(0.5, 1.0), kit.count(2, 4), kit.count(1, 2)
+        width, depth, height, columns, rows = (
+            kit.u(1.0, 2.0),
+            kit.u(0.35, 0.5),
+            kit.u(0.5, 1.0),
+            kit.count(2, 4),
+            kit.count(1, 2),
+        )
     elif style < 0.82:
-        width, depth, height, columns, rows = kit.u(0.8, 2.2), kit.u(0.45, 0.65), kit.u(1.7, 2.25), kit.count(2, 4), kit.count(1, 2)
+        width, depth, height, columns, rows = (
+            kit.u(0.8, 2.2),
+            kit.u(0.45, 0.65),
+            kit.u(1.7, 2.25),
+            kit.count(2, 4),
+            kit.count(1, 2),
+        )
     else:
         width, depth, height, columns, rows = kit.u(0.35, 0.65), kit.u(0.35, 0.65), kit.u(0.45, 0.9), 1, kit.count(1, 3)
     out, label = Assembly(), LABEL["furniture"]
@@ -128,7 +163,9 @@ def counter(kit: Kit) -> Item:
     out, label = Assembly(), LABEL["furniture"]
     material = kit.wood()
     columns = max(2, round(width / kit.u(0.45, 0.65)))
-    _fronts(kit, out, -width / 2, width / 2, 0, depth - 0.04, 0.08, height - 0.04, material, columns, kit.count(1, 2), label)
+    _fronts(
+        kit, out, -width / 2, width / 2, 0, depth - 0.04, 0.08, height - 0.04, material, columns, kit.count(1, 2), label
+    )
     top = kit.palette.flooring() if kit.chance(0.6) else kit.wood()
     out.box((-width / 2, 0, height - 0.04), (width / 2, depth, height), label, top)
     wall_units = kit.chance(0.6)
@@ -187,7 +224,14 @@ def book_pile(kit: Kit, most: int = 5) -> Assembly:
     for _ in range(kit.count(1, most)):
         thick = kit.u(0.02, 0.05)
         size = (kit.u(0.16, 0.26), kit.u(0.22, 0.34), thick)
-        out.add(Shape.BOX, (kit.u(-0.02, 0.02), 0, z + thick / 2), size, LABEL["books"], kit.palette.spine(), yaw=kit.u(-0.4, 0.4))
+        out.add(
+            Shape.BOX,
+            (kit.u(-0.02, 0.02), 0, z + thick / 2),
+            size,
+            LABEL["books"],
+            kit.palette.spine(),
+            yaw=kit.u(-0.4, 0.4),
+        )
         z += thick
     return out
 
@@ -203,7 +247,9 @@ def television(kit: Kit) -> Item:
         shell = kit.palette.plastic()
         out.box((-old / 2, 0.02, height), (old / 2, depth - 0.05, height + old * 0.8), LABEL["tv"], shell)
         glass = kit.palette.screen(kit.chance(0.4))
-        out.add(Shape.CUSHION, (0, depth - 0.06, height + old * 0.42), (old * 0.86, 0.06, old * 0.64), LABEL["tv"], glass)
+        out.add(
+            Shape.CUSHION, (0, depth - 0.06, height + old * 0.42), (old * 0.86, 0.06, old * 0.64), LABEL["tv"], glass
+        )
     else:
         monitor(kit, out, 0, kit.u(0.08, 0.2), height, screen)
     return Item(out, width, depth + 0.05, height + 0.6, low=False)

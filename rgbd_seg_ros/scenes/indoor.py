@@ -176,7 +176,13 @@ def _light(kit: Kit, plan: FloorPlan, out: Assembly, height: float, daylight: fl
         x, y = kit.u(0.25, 0.75) * plan.width, kit.u(0.25, 0.75) * plan.depth
         drop = kit.u(0.03, 0.6) if kit.chance(0.4) else 0.02
         size = kit.u(0.15, 0.6)
-        out.add(Shape.CYLINDER, (x, y, height - drop), (size, size, 0.04 + 0.3 * min(drop, 0.4)), LABEL["objects"], kit.palette.shining(kit.u(1, 6)))
+        out.add(
+            Shape.CYLINDER,
+            (x, y, height - drop),
+            (size, size, 0.04 + 0.3 * min(drop, 0.4)),
+            LABEL["objects"],
+            kit.palette.shining(kit.u(1, 6)),
+        )
         gain = kit.u(1.0, 5.0) / lamps
         lights.append(Light((x, y, height - drop - 0.1), tuple(gain * c for c in color), kit.u(0.08, 0.35)))
     for wall in plan.walls:

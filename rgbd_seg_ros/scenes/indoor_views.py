@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rgbd_seg_ros.scenes.camera import Camera, Pose
+from rgbd_seg_ros.scenes.camera import Pose
 from rgbd_seg_ros.scenes.floor_plan import FloorPlan
 from rgbd_seg_ros.scenes.scene import Scene
 from rgbd_seg_ros.scenes.trajectory import smooth_walk
+from rgbd_seg_ros.scenes.view_score import classes_seen
 
-_PROBE = Camera.default(12, 9)
 _MARGIN = 0.25
 CANDIDATES = 10
 
@@ -46,7 +46,9 @@ class IndoorPlanner:
             if at is None:
                 continue
             pitch = rng.normal(-0.22 - 0.15 * (z - 1.2), 0.2)
-            pose = Pose.looking((*at, z), rng.uniform(-np.pi, np.pi), float(np.clip(pitch, -1.0, 0.5)), rng.normal(0, 0.05))
+            pose = Pose.looking(
+                (*at, z), rng.uniform(-np.pi, np.pi), float(np.clip(pitch, -1.0, 0.5)), rng.normal(0, 0.05)
+            )
             score = informative(scene, pose) + rng.uniform(0, 2.0)
             if score > best_score:
                 best, best_score = pose, score
@@ -76,14 +78,9 @@ class IndoorPlanner:
 
 
 def informative(scene: Scene, pose: Pose) -> float:
-    """How much a view shows: number of classes, at a distance that depth sensors like."""
-    directions = _PROBE.rays() @ pose.rotation.T
-    hits = scene.caster.closest(np.broadcast_to(pose.position, directions.shape), directions)
-    found = hits.triangle >= 0
-    if not found.any():
-        return -10.0
-    label = scene.mesh.label[scene.mesh.part_of[hits.triangle[found]]]
-    shares = np.bincount(label, minlength=32) / found.size
-    near = float((hits.distance[found] < 0.6).mean())
-    far = float(np.median(hits.distance[found]))
-    return 1.3 * float((shares > 0.02).sum()) - 6 * near - 2 * max(0.0, 1.8 - far) - 5 * max(0.0, float(shares.max()) - 0.4)
+    """How much a view shows: many classes, none filling it, at a distance that depth sensors like."""
+    seen = classes_seen(scene, pose)
+    near = float((seen.distance < 0.6).mean())
+    far = float(np.median(seen.distance))
+    dominance = max(0.0, float(seen.shares.max()) - 0.25)
+    return 1.3 * seen.count - 6 * near - 2 * max(0.0, 1.8 - far) - 5 * dominance

@@ -77,9 +77,11 @@ def illuminate(
     shine = np.zeros_like(diffuse)
     glossy = np.flatnonzero(gloss > 0.05)
     for light in lighting.lights:
+        # Other random directions for every light, or their grain would add up.
+        random = np.roll(random, 1009, axis=0)
         towards, strength = _towards(light, points)
         facing = np.einsum("ni,ni->n", normals, towards)
-        lit = _smooth(_unshadowed(caster, light, start, facing, points, random), size, 3)
+        lit = _smooth(_unshadowed(caster, light, start, facing, points, random), size, 5)
         received = (np.maximum(facing, 0) * strength * lit)[:, None] * np.array(light.color, np.float32)
         diffuse += received
         if glossy.size:
@@ -113,9 +115,7 @@ def _towards(light: Light, points: Array) -> tuple[Array, Array]:
     return towards, 1 / (square + np.float32(0.3))
 
 
-def _unshadowed(
-    caster: RayCaster, light: Light, start: Array, facing: Array, points: Array, random: Array
-) -> Array:
+def _unshadowed(caster: RayCaster, light: Light, start: Array, facing: Array, points: Array, random: Array) -> Array:
     """Whether a random point of the lamp is seen from each point: 0 or 1."""
     lit = np.zeros(len(start), np.float32)
     seen = np.flatnonzero(facing > 0)

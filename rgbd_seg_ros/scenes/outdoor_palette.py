@@ -45,7 +45,9 @@ class OutdoorPalette(Palette):
         red = self.rng.random() < 0.45
         hue, saturation = (self._u(0.01, 0.06), self._u(0.3, 0.75)) if red else (self._u(0, 1), self._u(0, 0.15))
         a = tint(self.rng, hue, saturation, self._u(0.25, 0.85))
-        return self._surface(scaled(a, self._u(0.6, 0.9)), a, self._pick("tiles", "bricks", "noise", "stripes"), self._u(1, 4))
+        return self._surface(
+            scaled(a, self._u(0.6, 0.9)), a, self._pick("tiles", "bricks", "noise", "stripes"), self._u(1, 4)
+        )
 
     def lacquer(self) -> int:
         """Car paint: mostly white, grey and black."""

@@ -37,7 +37,9 @@ def house(kit: Kit, label: int, wall: int, roof: int, width: float, depth: float
         rise = depth * kit.u(0.2, 0.5)
         out.add(Shape.PRISM, (0, 0, height + rise / 2), (width + 0.8, depth + 0.8, rise), label, roof)
         if kit.chance(0.5):
-            out.add(Shape.BOX, (width * kit.u(-0.3, 0.3), depth * 0.15, height + rise * 0.8), (0.8, 0.8, 1.6), label, wall)
+            out.add(
+                Shape.BOX, (width * kit.u(-0.3, 0.3), depth * 0.15, height + rise * 0.8), (0.8, 0.8, 1.6), label, wall
+            )
         return out
     out.box((-width / 2 - 0.2, -depth / 2 - 0.2, height), (width / 2 + 0.2, depth / 2 + 0.2, height + 0.4), label, roof)
     for _ in range(kit.count(0, 4)):
@@ -60,7 +62,7 @@ def sun_and_sky(kit: Kit) -> tuple[Lighting, np.ndarray]:
     """Lighting from overcast to bright sun, and the colour of the sky (linear RGB)."""
     azimuth, altitude = kit.u(-math.pi, math.pi), kit.u(0.35, 1.35)
     towards = (math.cos(azimuth) * math.cos(altitude), math.sin(azimuth) * math.cos(altitude), math.sin(altitude))
-    strength = kit.u(0.4, 2.0) if kit.chance(0.75) else 0.0
+    strength = kit.u(0.8, 3.0) if kit.chance(0.75) else 0.0
     blue = kit.u(0.0, 0.5)
     sky = np.array([0.85 - 0.5 * blue, 0.9 - 0.25 * blue, 1.0], np.float32) * kit.u(0.6, 1.3)
     sun = Light(towards, (strength, strength * 0.95, strength * 0.85), kit.u(0.01, 0.06), distant=True)

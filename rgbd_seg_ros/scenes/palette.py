@@ -111,13 +111,23 @@ class Palette:
             hue, value = self._u(0.04, 0.11), self._u(0.2, 0.85)
             a = tint(rng, hue, self._u(0.25, 0.7), value)
             return self._surface(
-                scaled(a, self._u(0.3, 0.7)), a, "planks", self._u(0.8, 2.0), angle=turn, gloss=max(0, self._u(-0.4, 0.6))
+                scaled(a, self._u(0.3, 0.7)),
+                a,
+                "planks",
+                self._u(0.8, 2.0),
+                angle=turn,
+                gloss=max(0, self._u(-0.4, 0.6)),
             )
         if style < 0.62:
             a = tint(rng, self._u(0.03, 0.14), self._u(0, 0.4), self._u(0.25, 0.95))
             kind = self._pick("tiles", "tiles", "checker", "bricks")
             return self._surface(
-                scaled(a, self._u(0.3, 0.8)), a, kind, self._u(0.8, 2.6), angle=turn + self._pick45(), gloss=self._u(0, 0.7)
+                scaled(a, self._u(0.3, 0.8)),
+                a,
+                kind,
+                self._u(0.8, 2.6),
+                angle=turn + self._pick45(),
+                gloss=self._u(0, 0.7),
             )
         if style < 0.9:
             a = tint(rng, self._u(0, 1), self._u(0, 0.4), self._u(0.15, 0.9))
@@ -208,7 +218,9 @@ class Palette:
 
     def shining(self, strength: float) -> int:
         """The face of a lamp."""
-        return self._surface((1.0, 0.97, 0.9), (1.0, 0.97, 0.9), "noise", 1.0, emission=strength, grime=0.0, infrared=0.1)
+        return self._surface(
+            (1.0, 0.97, 0.9), (1.0, 0.97, 0.9), "noise", 1.0, emission=strength, grime=0.0, infrared=0.1
+        )
 
     def picture(self) -> int:
         """Something hung on a wall, possibly behind glass."""

@@ -102,6 +102,8 @@ def _picture(rng: np.random.Generator) -> Array:
 def _view(rng: np.random.Generator) -> Array:
     """What is seen through a window: a bright, blurred outside."""
     image = _landscape(rng, sky_gain=rng.uniform(1.0, 2.0))
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + np.float32(rng.uniform(0.2, 0.8)) * (image - grey)
     return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 5.0))
 
 

@@ -65,9 +65,7 @@ class Scene:
     @cached_property
     def view(self) -> Renderable:
         """What the renderer needs of the scene."""
-        return Renderable(
-            self.caster, self.mesh, self.materials, self.lighting, self.sky, self.sky_label, self.haze
-        )
+        return Renderable(self.caster, self.mesh, self.materials, self.lighting, self.sky, self.sky_label, self.haze)
 
     def sample_pose(self, rng: np.random.Generator) -> Pose:
         """A random pose from which something can be seen."""

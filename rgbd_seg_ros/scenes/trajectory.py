@@ -17,9 +17,7 @@ MAX_TURN = 0.7
 """Fastest turn between two way points, radians per second."""
 
 
-def _way_points(
-    draw: Callable[[], Points], is_free: Callable[[Points], bool], distance: float
-) -> Points:
+def _way_points(draw: Callable[[], Points], is_free: Callable[[Points], bool], distance: float) -> Points:
     """Points joined by straight free lines, until they are `distance` metres long together."""
     points, total, tries = [draw()], 0.0, 0
     while total < distance and tries < 400:
@@ -64,7 +62,9 @@ def smooth_walk(
     while not is_free(smooth) and sigma > 1:
         sigma /= 2
         smooth = gaussian_filter1d(path, sigma, axis=0, mode="nearest")
-    yaw = gaussian_filter1d(_headings(way, length, travelled, best_yaw, rng, speed), SMOOTHING_S * rate_hz, mode="nearest")
+    yaw = gaussian_filter1d(
+        _headings(way, length, travelled, best_yaw, rng, speed), SMOOTHING_S * rate_hz, mode="nearest"
+    )
     time = np.arange(count) / rate_hz
     pitch = rng.uniform(-0.4, -0.12) + 0.08 * np.sin(0.5 * time + rng.uniform(0, 6))
     bob = height + 0.015 * np.sin(2 * np.pi * 0.9 * time)

@@ -114,7 +114,12 @@ def _skirting(kit: Kit, out: Assembly, wall: Wall) -> None:
 
 def _frame(out: Assembly, o: Opening, label: int, material: int, wide: float, out_of_wall: float) -> None:
     for x in (o.start, o.end):
-        out.box((x - wide / 2, -THICK, max(o.low - wide / 2, 0)), (x + wide / 2, out_of_wall, o.high + wide / 2), label, material)
+        out.box(
+            (x - wide / 2, -THICK, max(o.low - wide / 2, 0)),
+            (x + wide / 2, out_of_wall, o.high + wide / 2),
+            label,
+            material,
+        )
     out.box((o.start, -THICK, o.high - wide / 2), (o.end, out_of_wall, o.high + wide / 2), label, material)
     if o.low > 0:
         out.box((o.start, -THICK, o.low - wide / 2), (o.end, out_of_wall, o.low + wide / 2), label, material)
@@ -223,7 +228,9 @@ def _framed_picture(kit: Kit) -> tuple[Assembly, float, float]:
     if edge:
         out.box((-wide / 2, 0, -high / 2), (wide / 2, deep, high / 2), label, kit.palette.wood())
     face = deep + 0.003
-    out.box((-wide / 2 + edge, 0, -high / 2 + edge), (wide / 2 - edge, face, high / 2 - edge), label, kit.palette.picture())
+    out.box(
+        (-wide / 2 + edge, 0, -high / 2 + edge), (wide / 2 - edge, face, high / 2 - edge), label, kit.palette.picture()
+    )
     return out, wide, high
 
 

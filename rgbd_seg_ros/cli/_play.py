@@ -26,6 +26,7 @@ from rgbd_seg_ros.evaluation.timeline import draw_timeline
 from rgbd_seg_ros.evaluation.video import film, moments
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.paths import config_file, default_bundle
+from rgbd_seg_ros.replay.bag_source import is_bag
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.rendering import rendered
@@ -109,21 +110,32 @@ def load_scenario(name: str) -> Scenario:
 
 def _sequence(args: argparse.Namespace, scenario: Scenario, bundle: Bundle, work: Path) -> Sequence:
     if args.input is None:
-        width, height = _size(args.size)
+        width, height = parse_size(args.size)
         with progress_bar("rendering", "frames") as advance:
             return rendered(CACHE, world=args.world, seed=args.seed, duration_s=min(RENDERED_S, scenario.duration),
                             size=(width, height), progress=advance)  # fmt: skip
-    if is_sequence(args.input):
-        return Sequence(args.input)
     topics = {f"{role}_topic": getattr(args, f"{role}_topic") for role in ("rgb", "depth", "label")}
-    is_folder = args.input.is_dir() and not (args.input / "metadata.yaml").exists()
-    options: dict[str, Any] = {"rate_hz": args.rate} if is_folder else topics | {"label_set": bundle.manifest.label_set}
-    source = open_source(args.input, **options)
-    with progress_bar(f"reading {args.input.name}", "frames") as advance:
-        return pack(source, work / "sequence", scenario.duration, lambda done: advance(done, None))
+    options: dict[str, Any] = {"rate_hz": args.rate}
+    if is_bag(args.input):
+        options = topics | {"label_set": bundle.manifest.label_set}
+    return Sequence(pack_input(args.input, work / "sequence", scenario.duration, **options))
 
 
-def _size(text: str) -> tuple[int, int]:
+def pack_input(path: Path, folder: Path, duration_s: float | None = None, **options: Any) -> Path:
+    """Folder of the packed sequence at `path`, or of what `path` holds packed into `folder`."""
+    if is_sequence(path):
+        return path
+    source = open_source(path, **options)
+    with progress_bar(f"reading {path.name}", "frames") as advance:
+        return pack(source, folder, duration_s, lambda done: advance(done, None)).folder
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of a text like 640x480.
+
+    Raises:
+        UserError: when it is none.
+    """
     try:
         width, height = (int(part) for part in text.lower().split("x"))
     except ValueError as error:

@@ -14,6 +14,7 @@ from rgbd_seg_ros.evaluation import timing
 from rgbd_seg_ros.evaluation.accuracy import Accuracy
 from rgbd_seg_ros.evaluation.joining import Join
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
+from rgbd_seg_ros.evaluation.robustness import broken_promises, detections
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
@@ -57,6 +58,7 @@ def build_report(
         "lost_in_transport": {s.value: sum(f.lost for f in joined.of(s)) for s in Sensor},
         "accounting": {s.value: _accounting(joined, recording, s) for s in Sensor},
         "switches": timing.switches(recording, scenario),
+        "detections": [d.to_dict() for d in detections(recording, scenario)],
         "latency_ms": timing.latencies(joined),
         "node_stages_ms": timing.stages(recording),
         "label_rate_hz": timing.label_rates(recording, scenario),
@@ -66,6 +68,7 @@ def build_report(
     report |= accuracy.to_dict() if accuracy else {"miou": None, "miou_overall": None, "miou_by_interval": []}
     report["failures"] = failures(report)
     report["passed"] = not report["failures"]
+    report["broken_promises"] = broken_promises(report)
     return report
 
 

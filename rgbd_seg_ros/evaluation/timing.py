@@ -90,6 +90,7 @@ def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
                 "from": switch.before.value,
                 "to": switch.after.value,
                 "cause": switch.cause,
+                "restores": len(switch.after.sensors) > len(switch.before.sensors),
                 "trigger": trigger[1] if trigger else None,
                 "latency_ms": latency,
                 "wrong": trigger is None and not _in_fault(recording.play_s(switch.at_ns), scenario),

@@ -24,7 +24,8 @@ def _painted(record: Record, mask: npt.NDArray[np.bool_], value: float) -> list[
     return [record.with_image(image)]
 
 
-@kind("freeze", "The last image is sent again and again under new stamps.", effect=Effect.LOST, expected="frozen")
+@kind("freeze", "The last image is sent again and again under new stamps.", effect=Effect.LOST, expected="frozen",
+      detected_s=0.27)  # fmt: skip
 def freeze(record: Record, moment: Moment) -> list[Record]:
     """Sends the content of the last healthy frame."""
     return [record.with_image(moment.held.image)] if moment.held else [record]
@@ -42,7 +43,7 @@ def saturated(record: Record, moment: Moment) -> list[Record]:
     return [record.with_image(np.full_like(record.image, 255))]
 
 
-@kind("nan", "Depth pixels are NaN.", strength=1.0, unit="share of pixels", effect=Effect.LOST,
+@kind("nan", "Depth pixels are NaN.", strength=1.0, unit="share of pixels", effect=Effect.LOST, lost_from=0.995,
       expected="blank invalid", streams=DEPTH)  # fmt: skip
 def nan(record: Record, moment: Moment) -> list[Record]:
     """Sends 32FC1 metres with NaN in a random share of the pixels."""

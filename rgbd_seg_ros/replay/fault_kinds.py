@@ -58,10 +58,13 @@ class FaultKind:
         unit: what strength counts, for people.
         effect: whether the stream is lost or degraded by the default strength.
         expected: names of the sensor states that the node may report for it; empty where it need not notice.
+        detected_s: time from its start within which a stream at 30 Hz must be in one of the expected states, by what
+            docs/failover.md says and two frame periods for transport and scheduling.
         streams: the streams it makes sense on.
         about: one sentence.
         aftermath_s: how long after its end frames still count as faulted, for faults whose end is itself a fault
             (stamps that jump back to the truth, late frames that are overtaken).
+        lost_from: strength from which a `LOST` kind loses the stream; None for any strength.
     """
 
     name: str
@@ -70,9 +73,11 @@ class FaultKind:
     unit: str
     effect: Effect
     expected: frozenset[str]
+    detected_s: float
     streams: frozenset[Sensor]
     about: str
     aftermath_s: float = 0.0
+    lost_from: float | None = None
 
 
 KINDS: dict[str, FaultKind] = {}
@@ -89,14 +94,16 @@ def kind(
     unit: str = "unused",
     effect: Effect = Effect.DEGRADED,
     expected: str = "",
+    detected_s: float = 0.1,
     streams: frozenset[Sensor] = BOTH,
     aftermath_s: float = 0.0,
+    lost_from: float | None = None,
 ) -> Callable[[Change], Change]:
     """Registers a function as a kind of fault; `expected` is a list of sensor states in one string."""
 
     def register(change: Change) -> Change:
         states = frozenset(expected.split())
-        KINDS[name] = FaultKind(name, change, strength, unit, effect, states, streams, about, aftermath_s)
+        KINDS[name] = FaultKind(name, change, strength, unit, effect, states, detected_s, streams, about, aftermath_s)
         return change
 
     return register

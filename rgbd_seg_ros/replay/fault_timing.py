@@ -16,7 +16,7 @@ def _later(record: Record, seconds: float) -> Record:
     return replace(record, time_ns=record.time_ns + round(seconds * NS))
 
 
-@kind("drop", "The stream stops.", effect=Effect.LOST, expected="stale")
+@kind("drop", "The stream stops.", effect=Effect.LOST, expected="stale", detected_s=0.17)
 def drop(record: Record, moment: Moment) -> list[Record]:
     """Nothing is sent."""
     return []
@@ -67,7 +67,8 @@ def duplicate(record: Record, moment: Moment) -> list[Record]:
     return [record] * (1 + max(0, round(moment.strength)))
 
 
-@kind("frozen_stamps", "The stamp stands still while the content goes on.", effect=Effect.LOST, expected="stamps")
+@kind("frozen_stamps", "The stamp stands still while the content goes on.", effect=Effect.LOST, expected="stamps",
+      detected_s=0.2)  # fmt: skip
 def frozen_stamps(record: Record, moment: Moment) -> list[Record]:
     """Repeats the stamp of the last healthy frame."""
     return [replace(record, stamp_ns=moment.held.stamp_ns)] if moment.held else [record]

@@ -31,6 +31,7 @@ class LiveOptions:
         parameters: further parameters of the segmenter.
         keep_labels: record the label images, not only their stamps.
         start_timeout_s: for the segmenter to load and connect.
+        clock: publish /clock and let the segmenter use it.
     """
 
     bundle: Path
@@ -39,6 +40,7 @@ class LiveOptions:
     parameters: dict[str, Any] = field(default_factory=dict)
     keep_labels: bool = True
     start_timeout_s: float = 90.0
+    clock: bool = False
 
 
 def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Path) -> Recording:
@@ -68,7 +70,7 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
 
 
 def _node_arguments(options: LiveOptions) -> list[str]:
-    parameters = {"bundle": str(options.bundle), "autostart": True, **options.parameters}
+    parameters = {"bundle": str(options.bundle), "autostart": True, "use_sim_time": options.clock, **options.parameters}
     pairs = [
         f"{key}:={json.dumps(value) if not isinstance(value, str) else value}" for key, value in parameters.items()
     ]
@@ -76,7 +78,9 @@ def _node_arguments(options: LiveOptions) -> list[str]:
 
 
 def _player_arguments(source: Path, scenario: Path, options: LiveOptions, folder: Path) -> list[str]:
+    clock = ["--clock"] if options.clock else []
     return [
+        *clock,
         *("--source", str(source), "--scenario", str(scenario), "--log", str(folder / PLAYER_FILE)),
         *("--seed", str(options.seed), "--scale", str(options.scale), "--timeout", str(options.start_timeout_s)),
     ]

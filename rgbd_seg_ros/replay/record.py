@@ -50,7 +50,9 @@ class Record:
         return cls(sensor, index, time_ns, stamp_ns, **_header(image), image=image)
 
     def with_image(self, image: Image) -> Record:
-        """The same record carrying another image, header included."""
+        """The same record carrying another image; the header follows it where size or type changed."""
+        if (image.shape, image.dtype) == (self.image.shape, self.image.dtype):
+            return replace(self, image=image)
         return replace(self, image=image, **_header(image))
 
     @property

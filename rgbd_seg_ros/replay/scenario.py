@@ -76,7 +76,10 @@ class Fault:
     @property
     def loses_stream(self) -> bool:
         """Whether the streams it hits are of no use while it lasts."""
-        return self.kind.effect is Effect.LOST or (self.kind.effect is Effect.MISMATCH and self.stream != "both")
+        if self.kind.effect is Effect.MISMATCH:
+            return self.stream != "both"
+        strong = self.kind.lost_from is None or self.level >= self.kind.lost_from
+        return self.kind.effect is Effect.LOST and strong
 
     def active(self, sensor: Sensor, time_ns: int) -> bool:
         """Whether it hits a frame of `sensor` taken at `time_ns`."""

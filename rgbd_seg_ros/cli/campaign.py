@@ -1,0 +1,191 @@
+"""run every fault scenario with several seeds on a bundle and put the results in one table."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from rgbd_seg_ros.cli import _play
+from rgbd_seg_ros.cli._simulated import MemoLabeller, run_simulated
+from rgbd_seg_ros.evaluation.campaign_table import (
+    HEAD,
+    campaign_row,
+    crash_row,
+    summarise,
+    table,
+    write_campaign_page,
+)
+from rgbd_seg_ros.evaluation.comparison import markdown_table
+from rgbd_seg_ros.inference.bundle import load_bundle
+from rgbd_seg_ros.inference.segmenter import Segmenter
+from rgbd_seg_ros.paths import default_bundle
+from rgbd_seg_ros.replay.live import LiveOptions, play_live
+from rgbd_seg_ros.replay.rendering import rendered
+from rgbd_seg_ros.replay.scenario import library
+from rgbd_seg_ros.replay.sequence import Sequence
+
+RENDERED_S = 6.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "--input", type=Path, help="folder, bag or packed sequence; default: one rendered room per seed"
+    )
+    parser.add_argument("--bundle", type=Path, help="model bundle; default: the one shipped")
+    parser.add_argument("--scenarios", nargs="*", help="files or names; default: the whole library")
+    parser.add_argument("--seeds", type=int, default=4, help="of rooms and faults: 0 to n - 1 (default: %(default)s)")
+    parser.add_argument("--duration", type=float, help="seconds of each play; default: as the scenario says")
+    parser.add_argument("--size", default="320x240", help="of rendered frames (default: %(default)s)")
+    parser.add_argument("--world", default="indoor", help="rendered world (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="plays in parallel (default: %(default)s)")
+    parser.add_argument(
+        "--live", action="store_true", help="over ROS 2 with the node, one play at a time, in real time"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/campaign"), help="folder (default: %(default)s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The plays of one seed, which share a sequence: folder, bundle, scenarios that are not done yet."""
+
+    sequence: Path
+    bundle: Path
+    seed: int
+    scenarios: tuple[str, ...]
+    duration: float | None
+    live: bool
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays what is not done yet; 1 when any play shows a problem."""
+    bundle = load_bundle(args.bundle or default_bundle())
+    scenarios = args.scenarios or library()
+    for name in scenarios:
+        _play.load_scenario(name)  # a misspelt name ends it here, not after an hour
+    results = args.out / "runs"
+    results.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as work:
+        jobs, done = _plan(args, bundle.folder, scenarios, results, Path(work))
+        total = len(scenarios) * args.seeds
+        with _play.progress_bar("playing", "plays") as advance:
+            for row, file in _results(jobs, 1 if args.live else args.workers, results):
+                _keep(row, file)
+                done.append(row)
+                advance(len(done), total)
+    done.sort(key=lambda row: (row["scenario"], row["seed"]))
+    facts = f"{bundle.manifest.name}, {'over ROS 2' if args.live else 'virtual time'}"
+    write_campaign_page(done, facts, args.out / "campaign.html")
+    summary = summarise(done)
+    _keep(summary | {"rows": done}, args.out / "campaign.json")
+    (args.out / "table.md").write_text(markdown_table(HEAD, [line["cells"] for line in table(done)]))
+    _print(done, summary)
+    return 1 if summary["bad"] else 0
+
+
+def _plan(
+    args: argparse.Namespace, bundle: Path, scenarios: list[str], results: Path, work: Path
+) -> tuple[list[Job], list[dict[str, Any]]]:
+    """The jobs that are left and the rows that an earlier call left in `results`."""
+    jobs, done = [], []
+    shared: Path | None = None
+    for seed in range(args.seeds):
+        if args.input is None:
+            width, height = _play.parse_size(args.size)
+            with _play.progress_bar(f"rendering room {seed}", "frames") as advance:
+                sequence = rendered(_play.CACHE, world=args.world, seed=seed, duration_s=RENDERED_S,
+                                    size=(width, height), progress=advance).folder  # fmt: skip
+        else:
+            shared = sequence = shared or _play.pack_input(args.input, work / "sequence")
+        left = []
+        for name in scenarios:
+            job = Job(sequence, bundle, seed, (name,), args.duration, args.live)
+            file = results / _result_name(job)
+            if file.exists():
+                done.append(json.loads(file.read_text()))
+            else:
+                left.append(name)
+        if left:
+            jobs.append(Job(sequence, bundle, seed, tuple(left), args.duration, args.live))
+    return jobs, done
+
+
+def _result_name(job: Job) -> str:
+    """Names the play by all that decides its result, so that a changed bundle or sequence is played again."""
+    name = job.scenarios[0]
+    scenario = _play.load_scenario(name)
+    manifest = (job.bundle / "manifest.json").read_bytes()
+    text = f"{scenario!r} {Sequence(job.sequence).facts} {job.duration} {job.live}".encode()
+    return f"{scenario.name}-{job.seed}-{hashlib.sha256(manifest + text).hexdigest()[:12]}.json"
+
+
+def _results(jobs: list[Job], workers: int, results: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    context = multiprocessing.get_context("spawn")
+    # one seed's plays share the labels of their healthy frames, so a seed is not torn apart more than needed
+    pieces = [replace(job, scenarios=job.scenarios[i : i + 8]) for job in jobs for i in range(0, len(job.scenarios), 8)]
+    with ProcessPoolExecutor(max(1, workers), context) as pool:
+        futures = {pool.submit(play_job, piece): piece for piece in pieces}
+        for future in as_completed(futures):
+            piece = futures[future]
+            for name, row in zip(piece.scenarios, future.result(), strict=True):
+                yield row, results / _result_name(replace(piece, scenarios=(name,)))
+
+
+def play_job(job: Job) -> list[dict[str, Any]]:
+    """Plays the scenarios of a job; a play that crashes gives a row that says so."""
+    bundle = load_bundle(job.bundle)
+    sequence = Sequence(job.sequence)
+    segmenter = None if job.live else Segmenter(bundle, threads=1)
+    label = MemoLabeller(segmenter) if segmenter else None
+    rows = []
+    for name in job.scenarios:
+        scenario = _play.load_scenario(name)
+        if job.duration:
+            scenario = replace(scenario, duration=job.duration)
+        play = _play.Play(sequence, scenario, bundle, job.seed)
+        try:
+            rows.append(campaign_row(scenario.name, job.seed, _report(play, label)))
+        except Exception as error:  # a crash is a result: the campaign goes on and its table shows it
+            rows.append(crash_row(scenario.name, job.seed, f"{type(error).__name__}: {error}"))
+    if segmenter:
+        segmenter.close()
+    return rows
+
+
+def _report(play: _play.Play, label: MemoLabeller | None) -> dict[str, Any]:
+    if label is not None:
+        return _play.evaluate_recording(play, run_simulated(play, label), {"simulated": True})
+    with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as logs:
+        options = LiveOptions(play.bundle.folder, play.seed)
+        recording = play_live(play.sequence.folder, play.scenario, options, Path(logs))
+        return _play.evaluate_recording(play, recording, {"simulated": False})
+
+
+def _keep(data: dict[str, Any], file: Path) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=1))
+    partial.replace(file)
+
+
+def _print(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    narrow = [number for number, name in enumerate(HEAD) if name not in ("frames", "labelled", "dropped", "switches")]
+    shown = Table(*(HEAD[number] for number in narrow))
+    for line in table(rows):
+        shown.add_row(*(str(line["cells"][number]) for number in narrow), style="red" if line["bad"] else None)
+    _play.console.print(shown)
+    for problem in summary["problems"][:20]:
+        _play.console.print(f"[red]{problem}[/red]")
+    _play.console.print(
+        f"{summary['runs']} runs, {summary['crashes']} crashes, {summary['unlabelled']} surviving frames unlabelled, "
+        f"{summary['wrong']} wrong switches, {summary['late']} faults noticed late"
+    )

@@ -1,0 +1,116 @@
+"""play a bag, a folder or a rendered sequence through a fault scenario and report accuracy, switches and losses."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from rgbd_seg_ros.cli import _play
+from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
+from rgbd_seg_ros.cli.demo import add_live_arguments
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.evaluation.comparison import compare_reports, policy_row
+from rgbd_seg_ros.evaluation.joining import join
+from rgbd_seg_ros.evaluation.page import show
+from rgbd_seg_ros.evaluation.report import read_report
+from rgbd_seg_ros.inference.segmenter import Segmenter
+from rgbd_seg_ros.replay.live import LiveOptions, play_live
+from rgbd_seg_ros.replay.recording import Recording
+from rgbd_seg_ros.replay.simulate import SimulatedTimes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    _play.add_play_arguments(parser, "healthy")
+    parser.add_argument("--bag", dest="input", type=Path, help="the same as --input")
+    add_live_arguments(parser)
+    parser.add_argument("--out", type=Path, default=Path("out/evaluate"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--simulate", action="store_true", help="in virtual time without ROS: as fast as the models run, none lost"
+    )
+    parser.add_argument("--speed", type=float, default=1.0, help="of the play over ROS (default: %(default)s)")
+    parser.add_argument("--clock", action="store_true", help="publish /clock and run the node on it")
+    parser.add_argument(
+        "--oracles", action="store_true", help="compare with zero-filled fusion, a synchroniser and a perfect switch"
+    )
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("BEFORE", "AFTER"), help="compare two reports and play nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays and reports; 1 when a frame of a surviving stream stayed without a label."""
+    if args.compare:
+        _print_comparison(*args.compare)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
+        work = Path(temporary)
+        play = _play.prepare(args, work)
+        if args.oracles and play.sequence.label_set is None:
+            raise UserError(f"--oracles needs ground truth, and {play.sequence.name} has none")
+        recording = _simulated(args, play) if args.simulate else _live(args, play, work)
+        facts: dict[str, Any] = {"backend": args.backend, "simulated": args.simulate}
+        if args.oracles:
+            facts["oracles"] = _oracles(args, play)
+        report = _play.evaluate_recording(play, recording, facts)
+        _play.write_outputs(play, recording, report, args.out, not args.no_video)
+    _play.print_table(report)
+    if args.oracles:
+        _print_oracles(report["oracles"])
+    _play.console.print(f"report: {args.out / 'report.html'}")
+    return 0 if report["passed"] else 1
+
+
+def _live(args: argparse.Namespace, play: _play.Play, work: Path) -> Recording:
+    parameters = {"backend": args.backend, "threads": args.threads}
+    options = LiveOptions(play.bundle.folder, args.seed, args.speed, parameters, clock=args.clock)
+    with _play.console.status(f"playing {play.scenario.duration / args.speed:.0f} s over ROS 2"):
+        return play_live(play.sequence.folder, play.scenario, options, work / "logs")
+
+
+def _simulated(args: argparse.Namespace, play: _play.Play) -> Recording:
+    segmenter = Segmenter(play.bundle, backend=args.backend, threads=args.threads)
+    try:
+        with _play.console.status("labelling in virtual time"):
+            return run_simulated(play, MemoLabeller(segmenter))
+    finally:
+        segmenter.close()
+
+
+def _oracles(args: argparse.Namespace, play: _play.Play) -> list[dict[str, Any]]:
+    truth, truth_set = play.truth(), play.sequence.label_set
+    assert truth is not None and truth_set is not None  # run() asked before it played
+    segmenter = Segmenter(play.bundle, backend=args.backend, threads=args.threads)
+    label = MemoLabeller(segmenter)
+    rows = []
+    try:
+        for name, make in policies(play, SimulatedTimes()).items():
+            with _play.console.status(f"labelling as: {name}"):
+                joined = join(run_simulated(play, label, make()))
+            rows.append(policy_row(name, joined, truth, truth_set, play.bundle.manifest.label_set))
+    finally:
+        segmenter.close()
+    return rows
+
+
+def _print_oracles(rows: list[dict[str, Any]]) -> None:
+    table = Table("policy", title="the same messages, other policies (virtual time)", title_justify="left")
+    for column in ("moments labelled", "mIoU of these", "mIoU, silence counted as error"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        scores = (show(row[key]) if row[key] is None else f"{row[key]:.4f}" for key in ("miou_given", "miou_always"))
+        table.add_row(row["policy"], f"{row['labelled']} of {row['moments']}", *scores)
+    _play.console.print(table)
+
+
+def _print_comparison(before: Path, after: Path) -> None:
+    table = Table("", title_justify="left")
+    for path in (before, after):
+        table.add_column(str(path), justify="right")
+    for name, old, new in compare_reports(read_report(before), read_report(after)):
+        table.add_row(name, show(old), show(new))
+    _play.console.print(table)

@@ -1,0 +1,77 @@
+"""Whether a play shows what the core promises: faults detected in time, no wrong switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.replay.recording import Recording
+from rgbd_seg_ros.replay.scenario import Fault, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How one fault was noticed on one stream.
+
+    Attributes:
+        fault: the fault.
+        sensor: the stream.
+        after_s: time from the start of the fault to the first expected state; None when it was never seen.
+        state: that state.
+    """
+
+    fault: Fault
+    sensor: Sensor
+    after_s: float | None
+    state: str | None
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it was noticed within the stated time."""
+        return self.after_s is not None and self.after_s <= self.fault.kind.detected_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports."""
+        return {
+            "fault": self.fault.fault,
+            "stream": self.sensor.value,
+            "start_s": self.fault.start,
+            "state": self.state,
+            "after_s": None if self.after_s is None else round(self.after_s, 4),
+            "stated_s": self.fault.kind.detected_s,
+            "in_time": self.in_time,
+        }
+
+
+def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
+    """Every fault that loses its stream, with the moment at which the node noticed."""
+    found = []
+    for fault in scenario.faults:
+        if not fault.loses_stream or fault.start_ns >= recording.duration_ns:
+            continue
+        end_ns = recording.started_ns + fault.end_ns(recording.duration_ns) + 200_000_000
+        start_ns = recording.started_ns + fault.start_ns
+        for sensor in fault.sensors:
+            seen = next(
+                (h for h in recording.health
+                 if start_ns <= h.at_ns <= end_ns and h.states[sensor] in fault.kind.expected),
+                None,
+            )  # fmt: skip
+            after_s = (seen.at_ns - start_ns) / 1e9 if seen else None
+            found.append(Detection(fault, sensor, after_s, seen.states[sensor] if seen else None))
+    return found
+
+
+def broken_promises(report: dict[str, Any]) -> list[str]:
+    """Sentences about wrong switches and faults that were not noticed in time; empty for a good play."""
+    found = [
+        f"wrong switch from {s['from']} to {s['to']} at {s['time_s']:.2f} s ({s['cause']})"
+        for s in report["switches"]
+        if s["wrong"]
+    ]
+    for d in report["detections"]:
+        if not d["in_time"]:
+            when = "never" if d["after_s"] is None else f"after {d['after_s']:.3f} s instead of {d['stated_s']:.2f} s"
+            found.append(f"{d['stream']} {d['fault']} was noticed {when}")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from rgbd_seg_ros.nodes.status import LEVELS, NOT_KNOWN, key_values, millisecond
 from rgbd_seg_ros.nodes.worker import WorkerReport
 
 PERIOD_S = 1.0
+HUNG_NS = 2_000_000_000
+"""The worker reports at least four times a second unless an inference or a reload of the models takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Diagnostics:
     def publish(self) -> None:
         """Publish the present state."""
         report = self._report()
-        array = DiagnosticArray(status=[node_status(self._node.get_name(), report)])
+        array = DiagnosticArray(status=[node_status(self._node.get_name(), report, time.monotonic_ns())])
         array.header.stamp = self._node.get_clock().now().to_msg()
         if report.worker is not None:
             for sensor, facts in report.inputs.items():
@@ -81,12 +84,15 @@ class Diagnostics:
         self._node.destroy_publisher(self._publisher)
 
 
-def node_status(name: str, report: NodeReport) -> DiagnosticStatus:
+def node_status(name: str, report: NodeReport, now_ns: int) -> DiagnosticStatus:
     """One status for the node itself: lifecycle state, mode, failures, drops."""
     values = {"state": report.state, **report.facts}
     level, message = DiagnosticStatus.OK, report.state
     if report.failure:
         level, message = DiagnosticStatus.ERROR, report.failure
+    elif report.worker is not None and now_ns - report.worker.at_ns > HUNG_NS:
+        seconds = (now_ns - report.worker.at_ns) / 1e9
+        level, message = DiagnosticStatus.ERROR, f"one inference or reload has taken {seconds:.0f} s so far"
     elif report.worker is not None:
         mode = report.worker.snapshot.mode
         level, message = LEVELS[mode], f"mode {mode.value}: {report.worker.snapshot.reason}"

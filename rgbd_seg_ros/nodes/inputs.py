@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rgbd_seg_ros.core.frames import Sensor
@@ -45,26 +46,14 @@ class Inputs:
         self._unheard = dict.fromkeys(Sensor, "")
         self._topics = {s: image_topic(node, s, transports[s]) for s in Sensor}
         self._intakes = {s: Intake(s, inbox) for s in Sensor}
-        self._subscriptions = [
-            node.create_subscription(
-                Image if transports[sensor] == RAW else CompressedImage,
-                self._topics[sensor],
-                self._intakes[sensor].store,
-                qos.sensor_input(),
-                event_callbacks=qos.incompatible_qos_callbacks(functools.partial(self._not_heard, sensor)),
-                qos_overriding_options=qos.overridable(),
-            )
-            for sensor in Sensor
-        ]
-        self._subscriptions.append(
-            node.create_subscription(
-                CameraInfo,
-                CAMERA_INFO,
-                lambda message: on_camera(Intrinsics.from_message(message)),
-                qos.sensor_input(),
-                qos_overriding_options=qos.overridable(),
-            )
-        )
+        self._subscriptions: list[Subscription] = []
+        try:
+            for sensor in Sensor:
+                self._subscribe_images(sensor, Image if transports[sensor] == RAW else CompressedImage)
+            self._subscribe_camera_info(on_camera)
+        except BaseException:
+            self.close()  # an unusable QoS override must leave no thread behind
+            raise
 
     def facts(self) -> dict[Sensor, InputFacts]:
         """What ROS knows of each image stream at present."""
@@ -79,6 +68,27 @@ class Inputs:
             self._node.destroy_subscription(subscription)
         for intake in self._intakes.values():
             intake.close()
+
+    def _subscribe_images(self, sensor: Sensor, message_type: type) -> None:
+        subscription = self._node.create_subscription(
+            message_type,
+            self._topics[sensor],
+            self._intakes[sensor].store,
+            qos.sensor_input(),
+            event_callbacks=qos.incompatible_qos_callbacks(functools.partial(self._not_heard, sensor)),
+            qos_overriding_options=qos.overridable(),
+        )
+        self._subscriptions.append(subscription)
+
+    def _subscribe_camera_info(self, on_camera: Callable[[Intrinsics | None], None]) -> None:
+        def on_message(message: CameraInfo) -> None:
+            on_camera(Intrinsics.from_message(message))
+
+        profile, overrides = qos.sensor_input(), qos.overridable()
+        subscription = self._node.create_subscription(
+            CameraInfo, CAMERA_INFO, on_message, profile, qos_overriding_options=overrides
+        )
+        self._subscriptions.append(subscription)
 
     def _not_heard(self, sensor: Sensor, policy: str) -> None:
         self._unheard[sensor] = policy

@@ -120,6 +120,8 @@ class Intake:
             frame = frame_from_message(message, self._sensor, arrival_ns)
         except DecodeError as error:
             self._reject(message, arrival_ns, DropReason.INVALID, f"{error.reason}: {error.detail}")
+        except Exception as error:  # whatever a message does to a decoder, the next one is heard
+            self._reject(message, arrival_ns, DropReason.INVALID, f"{type(error).__name__}: {error}")
         else:
             self._inbox.post(frame)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, PointCloud2
@@ -16,6 +17,9 @@ from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.extras import LABEL_INFO_TYPE, label_info_message
 from rgbd_seg_ros.nodes.messages import Intrinsics, image_message
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
+
+LAST_WORDS = Duration(nanoseconds=500_000_000)
+"""How long a reader may take to confirm the last status before its publisher goes away."""
 
 
 def header_frame(order: WorkOrder, stamp_source: str) -> Frame:
@@ -73,7 +77,8 @@ class Outputs:
         self._status.publish(message)
 
     def destroy(self) -> None:
-        """Remove every publisher from the ROS graph."""
+        """Remove every publisher from the ROS graph, once the last status has reached its readers."""
+        self._status.wait_for_all_acked(LAST_WORDS)
         publishers = [self._label, self._confidence, self._overlay, self._points, self._status, self._label_info]
         for publisher in publishers:
             if publisher is not None:

@@ -56,11 +56,11 @@ class Worker:
         outputs: where labels go.
         inbox: where frames come from.
         log: takes one line for each change of mode and each failed inference.
-        on_failure: called once, from the worker's thread, when the models are given up; the thread then ends.
+        on_failure: called once, from the worker's thread, when it gives up; the thread then ends.
 
     Attributes:
         report: state for diagnostics.
-        failure: why the models were given up; empty while they work.
+        failure: why the worker gave up; empty while it works.
     """
 
     def __init__(
@@ -98,18 +98,26 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._inbox.closed:
-            self._take(self._inbox.take(self._patience_s()))
-            order = self._backlog.pop(self._now())
-            if order is not None and not self._serve(order):
-                return
-            self._collect()
-            self._send_pending()
-            self._write_report()
-        self._finish("the node was deactivated")
+        try:
+            while not self._inbox.closed and not self.failure:
+                self._step()
+            self._finish(self.failure or "the node was deactivated")
+        except Exception as error:  # a worker that ended unseen would be silence without a reason
+            self.failure = f"the worker failed: {type(error).__name__}: {error}"
+        if self.failure:
+            self._on_failure()
 
-    def _serve(self, order: WorkOrder) -> bool:
-        """Label and publish one order; False when the models are given up."""
+    def _step(self) -> None:
+        self._take(self._inbox.take(self._patience_s()))
+        order = self._backlog.pop(self._now())
+        if order is not None:
+            self._serve(order)
+        self._collect()
+        self._send_pending()
+        self._write_report()
+
+    def _serve(self, order: WorkOrder) -> None:
+        """Label and publish one order, or count its frames as dropped."""
         try:
             self._label(order)
         except EngineError as failure:
@@ -117,11 +125,7 @@ class Worker:
             self._dropped[DropReason.INFERENCE_ERROR] += len(order.frames)
             self._log(f"no labels in mode {order.mode.value}: {failure}")
             if failure.final:
-                self._finish(str(failure))
                 self.failure = str(failure)
-                self._on_failure()
-                return False
-        return True
 
     def _patience_s(self) -> float:
         if len(self._backlog):

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_harness import NodeProcess, Station, private_ros
+from node_harness import PATIENT, NodeProcess, Station, private_ros
 
 from rgbd_seg_ros.inference.testing import write_test_bundle
-
-PATIENT = {"stale_periods": 6.0, "pairing_timeout_ms": 60.0, "queue_size": 20, "max_queue_age_ms": 2000.0}
-"""Parameters with which a machine that is busy with other tests looks like no broken camera."""
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from rgbd_seg_ros.nodes.messages import Intrinsics, image_message
 from rgbd_seg_ros.nodes.outputs import header_frame
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
 from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes
+from rgbd_seg_ros.nodes.worker import WorkerReport
 
 OK = SensorReport(SensorState.OK, "", 2_000_000, 30.0, 30.0, 7)
 SNAPSHOT = StreamSnapshot(Mode.FUSION, "both sensors are well", dict.fromkeys(Sensor, OK))
@@ -189,8 +190,15 @@ def test_diagnostics_name_the_most_specific_cause(
 
 
 def test_a_failure_is_told_before_anything_else() -> None:
-    message = node_status("node", NodeReport("unconfigured", "the bundle is damaged"))
+    message = node_status("node", NodeReport("unconfigured", "the bundle is damaged"), 0)
     assert (message.level, message.message) == (b"\x02", "the bundle is damaged")
+
+
+def test_a_worker_that_does_not_come_back_is_told() -> None:
+    report = NodeReport("active", worker=WorkerReport(at_ns=0, snapshot=SNAPSHOT))
+    assert node_status("node", report, 10**9).level == b"\x00"
+    hung = node_status("node", report, 7 * 10**9)
+    assert (hung.level, hung.message) == (b"\x02", "one inference or reload has taken 7 s so far")
 
 
 def test_the_oldest_frame_gives_way_and_is_counted_when_the_worker_is_busy() -> None:

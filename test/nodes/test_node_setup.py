@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from node_harness import NODE, NodeProcess, Station, private_ros
+from builtin_interfaces.msg import Time
+from node_harness import NODE, PATIENT, NodeProcess, Station, private_ros
 from rclpy.qos import ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.inference.testing import write_test_bundle
@@ -30,7 +32,9 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
         def start_node(
             *arguments: str, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, **parameters: Any
         ) -> tuple[NodeProcess, Station]:
-            process = NodeProcess(env, tmp_path / "node.log", {"bundle": str(bundle), **parameters}, *arguments)
+            process = NodeProcess(
+                env, tmp_path / "node.log", {"bundle": str(bundle), **PATIENT, **parameters}, *arguments
+            )
             running.append((process, Station(int(env["ROS_DOMAIN_ID"]), reliability)))
             return running[-1]
 
@@ -204,12 +208,27 @@ def test_reports_a_publisher_that_its_qos_keeps_from_being_heard(start: Start) -
     station.wait("rgb labels", lambda: {s for s, _ in station.covered()} == {Sensor.RGB})
 
 
-def test_works_on_simulated_time_without_a_clock(start: Start) -> None:
+def test_works_on_simulated_time_whether_its_clock_is_absent_paused_or_jumps(start: Start) -> None:
     _, station = start(use_sim_time=True)
     station.wait_connected()
-    sent = station.play(15)
-    assert station.covered() == set(sent)
-    station.wait_diagnostic("node", "mode none")
+    clock = station.node.create_publisher(Clock, "/clock", 10)
+    for seconds in (None, 500, 500, 100):
+        if seconds is not None:
+            clock.publish(Clock(clock=Time(sec=seconds)))
+        station.forget()
+        sent = station.play(16)
+        assert station.covered() == set(sent)
+        assert station.modes()[-3:] == ["fusion"] * 3
+        station.wait_diagnostic("node", "mode none")
+
+
+def test_an_impossible_qos_override_is_refused_at_activation_and_leaves_nothing(start: Start) -> None:
+    process, station = start(**{"qos_overrides./depth/image_raw.subscription.reliability": "perhaps"})
+    status = station.wait_diagnostic("node", "perhaps", 10.0)
+    assert status.level == b"\x02"
+    assert station.state() == "unconfigured"
+    assert station.node.count_subscribers("rgb/image_raw") == 0
+    assert process.stop() == 0
 
 
 def test_topics_can_be_remapped(start: Start) -> None:

@@ -5,12 +5,14 @@ python training/train_bundle.py --config training/configs/bundle/rooms.yaml --wo
 
 The stages are scenes, teacher, fusion, crodino, export and score, with baseline_rgb, baseline_depth and baseline_fusion
 on request (--stages). A finished stage is not run again; an interrupted one continues when the command is repeated.
-Two terminals halve the time on two cores: `--stages [teacher,fusion]` in one, `--stages [crodino]` in the other.
+Teacher and fusion run beside crodino, each in a process of its own, unless --parallel false.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -30,14 +32,40 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--stages", type=list[str], default=NEEDED, help="what to run, in this order")
     parser.add_class_arguments(BundleConfig)
     arguments = parser.parse_args(argv)
-    config = parser.instantiate_classes(arguments)
+    config = parser.instantiate(arguments)
     sections = {name: getattr(config, name) for name in BundleConfig.__dataclass_fields__}
     recipe = Recipe(BundleConfig(**sections), Path(config.work), report=lambda line: print(line, flush=True))
     unknown = [s for s in config.stages if s not in recipe.stages]
     if unknown:
         raise UserError(f"There is no stage {', '.join(unknown)}; the stages are {', '.join(recipe.stages)}.")
-    for stage in config.stages:
+    if config.parallel and {"fusion", "crodino"} <= set(config.stages):
+        run_in_parallel(recipe, config.stages, argv or sys.argv[1:])
+    else:
+        run_stages(recipe, config.stages)
+
+
+def run_stages(recipe: Recipe, stages: Iterable[str]) -> None:
+    """Run stages one after the other."""
+    for stage in stages:
         recipe.stages[stage]()
+
+
+def run_in_parallel(recipe: Recipe, stages: Sequence[str], argv: Sequence[str]) -> None:
+    """Run teacher and fusion here and crodino in a process of its own; everything else before or after both.
+
+    Raises:
+        UserError: the other process failed; what is trained here by then stays.
+    """
+    run_stages(recipe, [s for s in stages if s == "scenes"])
+    other = subprocess.Popen([sys.executable, __file__, *argv, "--stages", "[crodino]"])
+    try:
+        run_stages(recipe, [s for s in stages if s in ("teacher", "fusion")])
+        if other.wait() != 0:
+            raise UserError("Stage crodino failed (see above); mend the cause and repeat the command.")
+    finally:
+        other.terminate()
+        other.wait()
+    run_stages(recipe, [s for s in stages if s not in ("scenes", "teacher", "fusion", "crodino")])
 
 
 if __name__ == "__main__":

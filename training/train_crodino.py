@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", type=ModelConfig, default=ModelConfig())
     parser.add_argument("--method", type=CrodinoConfig, default=CrodinoConfig())
     arguments = parser.parse_args(argv)
-    config = parser.instantiate_classes(arguments)
+    config = parser.instantiate(arguments)
     seed_everything(config.train)
     data, prepared = open_data(config.data, decoupled=True, seed=config.train.seed)
     models = {m: config.model.build((m,), data.num_classes) for m in ("rgb", "depth")}

@@ -42,7 +42,7 @@ def train(
 ) -> ToyMethod:
     seed_everything(config)
     method = build()
-    fit(method, toy_data(), config, RunFolder(run), {"train": config}, resume=resume, progress_bar=False)
+    fit(method, toy_data(), config, RunFolder(run), {"train": config}, resume=resume, report=print)
     return method
 
 

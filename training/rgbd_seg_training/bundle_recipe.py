@@ -56,7 +56,10 @@ class SceneConfig:
 
 @dataclass(frozen=True)
 class StageShares:
-    """Share of the training time of each stage; a baseline gets the share of the stage that it is compared with.
+    """Parts of the training time, in any unit.
+
+    Stages one after the other get their part of the sum. Run in parallel, teacher and fusion follow each other beside
+    crodino, and the longer of the two branches gets all the time.
 
     Attributes:
         teacher: RGB teacher.
@@ -64,9 +67,15 @@ class StageShares:
         crodino: RGB and depth model together.
     """
 
-    teacher: float = 0.16
-    fusion: float = 0.42
-    crodino: float = 0.42
+    teacher: float = 0.3
+    fusion: float = 0.7
+    crodino: float = 1.0
+
+    def of(self, stage: str, parallel: bool) -> float:
+        """Share 0..1 of the training time that a stage gets."""
+        branch = self.teacher + self.fusion
+        whole = max(branch, self.crodino) if parallel else branch + self.crodino
+        return float(getattr(self, stage)) / whole
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,10 @@ class BundleConfig:
 
     Attributes:
         models: YAML file with the specs `fusion`, `teacher`, `rgb` and `depth`.
-        minutes: training time of the stages that the bundle needs, all together; 0 = by `train.steps` or
+        minutes: wall-clock training time of the stages that the bundle needs, all together; 0 = by `train.steps` or
             `train.epochs` each.
+        parallel: train teacher and fusion in one process and crodino in another, which uses small machines better than
+            two threads in one.
         shares: how `minutes` is divided.
         scenes: what is rendered.
         data: augmentation; root, size and splits are set by the recipe.
@@ -88,6 +99,7 @@ class BundleConfig:
 
     models: str = "training/configs/bundle/models.yaml"
     minutes: float = 40.0
+    parallel: bool = True
     shares: StageShares = field(default_factory=StageShares)
     scenes: SceneConfig = field(default_factory=SceneConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -141,14 +153,13 @@ class Recipe:
 
     def teacher(self) -> None:
         """Train the primary modality's model alone."""
-        self._fit("teacher", lambda: SingleMethod(self._new("teacher")), self._config.shares.teacher)
+        self._fit("teacher", lambda: SingleMethod(self._new("teacher")))
 
     def fusion(self) -> None:
         """Train the RGB-D student under the teacher's guidance."""
         self._fit(
             "fusion",
             lambda: PrimKdMethod(self._new("fusion"), self._trained("teacher"), self._config.primkd),
-            self._config.shares.fusion,
         )
 
     def crodino(self) -> None:
@@ -156,7 +167,6 @@ class Recipe:
         self._fit(
             "crodino",
             lambda: CrodinoMethod(self._new("rgb"), self._new("depth"), self._config.crodino),
-            self._config.shares.crodino,
         )
 
     def _baseline(self, mode: str) -> None:
@@ -166,19 +176,22 @@ class Recipe:
         if not run.finished:
             raise UserError(f"Stage baseline_{mode} takes its steps from stage {rival}; run that first.")
         steps = int(run.read_result()["steps"])
-        self._fit(f"baseline_{mode}", lambda: SingleMethod(self._new(mode)), 0.0, steps)
+        self._fit(f"baseline_{mode}", lambda: SingleMethod(self._new(mode)), steps)
 
-    def _fit(self, stage: str, build: Callable[[], Method], share: float, steps: int = 0) -> None:
-        train = replace(self._config.train, minutes=self._config.minutes * share)
+    def _fit(self, stage: str, build: Callable[[], Method], steps: int = 0) -> None:
+        config = self._config
         if steps:
-            train = replace(train, steps=steps, minutes=0.0)
+            train = replace(config.train, steps=steps, minutes=0.0)
+        else:
+            train = replace(config.train, minutes=config.minutes * config.shares.of(stage, config.parallel))
         run = self._run(stage)
         if not run.finished:
             seed_everything(train)
             method = build()
             scenes = replace(self._config.data, root=str(self._work / "scenes"))
             data, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
-            fit(method, data, train, run, {"stage": stage, **plain(self._config), "train": plain(train)}, resume=True)
+            settings = {"stage": stage, **plain(config), "train": plain(train)}
+            fit(method, data, train, run, settings, resume=True, report=self._report)
         result = run.read_result()
         scores = {k: round(v, 4) for k, v in result["validation"].items() if k.startswith("val/miou")}
         self._report(f"{stage}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")

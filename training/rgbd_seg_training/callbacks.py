@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,17 @@ class CsvHistory(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Rows of the part before the interruption."""
         self.rows = list(state_dict["rows"])
+
+
+class EpochLines(pl.Callback):
+    """One line of text per epoch, for logs and terminals without a progress bar."""
+
+    def __init__(self, name: str, history: CsvHistory, report: Callable[[str], None]) -> None:
+        self._name, self._history, self._report = name, history, report
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report step, loss and validation."""
+        if trainer.is_global_zero and self._history.rows:
+            row = self._history.rows[-1]
+            figures = [f"{k} {row[k]:.4f}" for k in row if k == "loss/total" or k.startswith("val/miou")]
+            self._report(f"{self._name}: step {int(row['step'])}, {', '.join(figures)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from rgbd_seg_ros.models.checkpoint import save_model
 
-from .callbacks import CsvHistory, MovingAverage
+from .callbacks import CsvHistory, EpochLines, MovingAverage
 from .config import TrainConfig
 from .engine import Engine
 from .loading import TrainingData
@@ -38,7 +38,7 @@ def fit(
     settings: Mapping[str, Any],
     *,
     resume: bool = False,
-    progress_bar: bool = True,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train `method` and save its models in `run`.
 
@@ -49,7 +49,7 @@ def fit(
         run: where everything goes.
         settings: the whole configuration, kept in the run folder and beside the models.
         resume: continue an interrupted run; a finished one is returned as it is.
-        progress_bar: show progress on the terminal.
+        report: gets a line of text per epoch; None = a progress bar instead.
 
     Returns:
         Figures of the run: steps, seconds, peak memory, trainable parameters, last and best validation.
@@ -65,7 +65,8 @@ def fit(
     engine = Engine(method, data, config)
     history = CsvHistory(run.metrics)
     average = MovingAverage(config.ema) if config.ema > 0 else None
-    trainer = _trainer(config, run, data, [history, *([average] if average else [])], progress_bar)
+    observer = EpochLines(run.path.name, history, report) if report else RichProgressBar()
+    trainer = _trainer(config, run, data, [history, *([average] if average else []), observer])
     started = time.monotonic()
     trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     if trainer.interrupted:
@@ -81,9 +82,7 @@ def fit(
     return result
 
 
-def _trainer(
-    config: TrainConfig, run: RunFolder, data: TrainingData, observers: Sequence[pl.Callback], progress_bar: bool
-) -> pl.Trainer:
+def _trainer(config: TrainConfig, run: RunFolder, data: TrainingData, observers: Sequence[pl.Callback]) -> pl.Trainer:
     best = ModelCheckpoint(
         run.checkpoints,
         "best",
@@ -93,8 +92,6 @@ def _trainer(
     )
     last = ModelCheckpoint(run.checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks = list(observers)
-    if progress_bar:
-        callbacks.append(RichProgressBar())
     if data.validation is not None:
         if config.patience > 0:
             callbacks.append(EarlyStopping("val/miou", patience=config.patience, mode="max"))
@@ -121,7 +118,7 @@ def _trainer(
         log_every_n_steps=min(config.log_every, config.steps_per_epoch(len(data.train), processes)),
         logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
         callbacks=callbacks,
-        enable_progress_bar=progress_bar,
+        enable_progress_bar=any(isinstance(o, RichProgressBar) for o in observers),
         enable_model_summary=False,
     )
 

@@ -200,9 +200,7 @@ def print_table(report: dict[str, Any]) -> None:
         console.print(
             f"{sensor}: {frames['sent']} sent, {frames['labelled']} labelled, dropped: {drops}, lost on the way: {lost}"
         )
-    downs = [
-        s for s in report["switches"] if s["latency_ms"] is not None and (s["trigger"] or "").startswith("start of")
-    ]
+    downs = [s for s in report["switches"] if s["latency_ms"] is not None and not s["restores"]]
     for switch in downs:
         console.print(f"{switch['trigger']}: first {switch['to']} label after {switch['latency_ms']:.0f} ms")
     if report["passed"]:

@@ -103,7 +103,9 @@ def kind(
 
     def register(change: Change) -> Change:
         states = frozenset(expected.split())
-        KINDS[name] = FaultKind(name, change, strength, unit, effect, states, detected_s, streams, about, aftermath_s)
+        KINDS[name] = FaultKind(
+            name, change, strength, unit, effect, states, detected_s, streams, about, aftermath_s, lost_from
+        )
         return change
 
     return register

@@ -162,8 +162,12 @@ def _refine_gravity(
     matrix = np.empty((3, 3))
     for (i, j), value in zip(_PAIRS, total, strict=True):
         matrix[i, j] = matrix[j, i] = value
-    smallest = np.linalg.eigh(matrix)[1][:, 0]
-    return smallest if smallest @ gravity >= 0 else -smallest
+    values, vectors = np.linalg.eigh(matrix)
+    # Before a bare wall every direction within it is as good as another: stay next to the present one.
+    equal = vectors[:, values - values[0] <= 1e-6 * np.abs(values).max()]
+    nearest = equal @ (equal.T @ gravity)
+    length = float(np.linalg.norm(nearest))
+    return nearest / length if length > 1e-9 else gravity
 
 
 def _height(z_cm: Plane, rays: _Rays, gravity: npt.NDArray[np.float64]) -> Plane:
@@ -197,6 +201,19 @@ def measure(
     cosine = np.tensordot(gravity.astype(np.float32), normals, 1)
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return HhaParts(normals, gravity, _height(z_cm, rays, gravity).astype(np.float32), angle)
+
+
+def fill_holes(depth_m: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Give every missing pixel (0) the distance of the nearest measured one; an image without any stays as it is."""
+    depth = depth_m.astype(np.float32)
+    missing = (depth <= 0).astype(np.uint8)
+    if not missing.any() or missing.all():
+        return depth
+    _, nearest = cv2.distanceTransformWithLabels(missing, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    values = np.zeros(int(nearest.max()) + 1, np.float32)
+    measured = missing == 0
+    values[nearest[measured]] = depth[measured]
+    return values[nearest]
 
 
 def encode_hha(

@@ -34,9 +34,8 @@ test: .venv-test/.ready
 	@.venv-test/bin/python -m pytest $(TESTS) -rs -m ros
 
 lint: .venv-lint/.ready
-	@.venv-lint/bin/ruff check .
-	@.venv-lint/bin/ruff format --check .
-	@.venv-lint/bin/mypy
+	@status=0; .venv-lint/bin/ruff check --quiet . || status=1; .venv-lint/bin/ruff format --quiet --diff . || status=1; \
+	.venv-lint/bin/mypy || status=1; exit $$status
 
 bundle: .venv-training/.ready
 	@.venv-training/bin/python training/train_bundle.py $(ARGS)

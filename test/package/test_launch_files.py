@@ -65,7 +65,9 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     """Starts a launch file with arguments; answers a station in the same ROS domain. Ends the launch as ^C does."""
     with private_ros() as private:
         prefix = ament_prefix(tmp_path / "prefix")
+        (tmp_path / "bin").mkdir()
         env = private | {
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "AMENT_PREFIX_PATH": f"{prefix}{os.pathsep}{os.environ.get('AMENT_PREFIX_PATH', '')}",
             "ROS_LOG_DIR": str(tmp_path / "log"),
         }
@@ -89,6 +91,8 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Station]]:
 
 def end_as_ctrl_c_does(process: subprocess.Popen[bytes]) -> None:
     """SIGINT to the whole group: launch relies on the terminal to interrupt its children too."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(15)
@@ -97,16 +101,18 @@ def end_as_ctrl_c_does(process: subprocess.Popen[bytes]) -> None:
         raise
 
 
+def own_processes(*executables: str) -> list[psutil.Process]:
+    """Those of this test's launch that run one of the package's executables."""
+    paths = [f"lib/rgbd_seg_ros/{name}" for name in executables]
+    running = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in running if any(path in word for path in paths for word in p.cmdline())]
+
+
 def node_process(station: Station) -> psutil.Process:
-    """The process of the segmenter that this test's launch started."""
-
-    def find() -> psutil.Process | None:
-        own = psutil.Process().children(recursive=True)
-        return next((p for p in own if any("lib/rgbd_seg_ros/rgbd_segmenter" in word for word in p.cmdline())), None)
-
-    found = station.wait("segmenter process", find)
-    assert isinstance(found, psutil.Process)
-    return found
+    """The process of the segmenter, once it is there."""
+    found = station.wait("segmenter process", lambda: own_processes("rgbd_segmenter"))
+    assert isinstance(found, list)
+    return found[0]
 
 
 def test_the_node_comes_up_active_and_stays_inactive_after_a_manual_deactivate(
@@ -159,3 +165,30 @@ def test_the_dds_profile_of_the_user_reaches_the_node(launched: Callable[..., St
     station = launched("segment.launch.py", f"bundle:={bundle}")
     environment = node_process(station).environ()
     assert environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith("fastdds_shm_localhost.xml")
+
+
+def test_a_replay_reaches_the_node_through_the_fault_injector(launched: Callable[..., Station], bundle: Path) -> None:
+    station = launched(
+        "replay.launch.py",
+        f"bundle:={bundle}",
+        "rgb_topic:=rgb/image_raw",
+        "depth_topic:=depth/image_raw",
+        "camera_info_topic:=rgb/camera_info",
+        "scenario:=depth_drop",
+        "use_sim_time:=false",
+    )
+    station.wait("the injector", lambda: station.node.count_publishers("/faulty/rgb/image_raw") == 1, 20.0)
+    assert station.node.count_subscribers("/depth/image_raw") == 1
+    station.wait("labels", lambda: station.play(5, settle=False) and station.labels, 20.0)
+
+
+def test_a_replay_plays_the_bag_with_a_clock_and_ends_after_it(
+    launched: Callable[..., Station], bundle: Path, tmp_path: Path
+) -> None:
+    station = launched("replay.launch.py", f"bundle:={bundle}", "bag:=/data/run1", "speed:=2.0", "start_delay:=3.0")
+    stand_in = tmp_path / "bin" / "ros2"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/played.txt\n', encoding="utf-8")
+    stand_in.chmod(0o755)
+    station.wait("the player", (tmp_path / "played.txt").exists, 20.0)
+    station.wait("the end", lambda: not own_processes("rgbd_segmenter", "fault_injector"), 20.0)
+    assert (tmp_path / "played.txt").read_text() == "bag play /data/run1 --clock 100 --rate 2.0\n"

@@ -71,7 +71,7 @@ def verify(graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], siz
             expected_label, expected_confidence = (output.numpy() for output in graph(*images))
         same += int((label == expected_label).sum())
         pixels += label.size
-        errors.append(float(np.abs(scores - expected_scores).max()))
+        errors.append(float(np.abs(scores.ravel() - expected_scores.ravel()).max()))
         spans.append(float(np.ptp(expected_scores)))
         confidences.append(int(np.abs(confidence.astype(int) - expected_confidence).max()))
         if (truth := frame.label) is not None:
@@ -96,13 +96,13 @@ def check(verification: Verification, mode: str, floor: float) -> None:
 
 
 def _session(model: Any) -> Any:
-    """ONNX Runtime on a copy of `model` that also gives the class scores (what its ArgMax reads)."""
+    """ONNX Runtime on a copy of `model` that also gives the class scores (what the choice of the class reads)."""
     import onnx
     import onnxruntime
 
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
-    chosen = [node for node in extended.graph.node if node.op_type == "ArgMax"][-1]
+    chosen = [node for node in extended.graph.node if node.op_type == "ReduceMax"][-1]
     extended.graph.node.append(onnx.helper.make_node("Cast", [chosen.input[0]], [_SCORES], to=onnx.TensorProto.FLOAT))
     extended.graph.output.append(onnx.helper.make_tensor_value_info(_SCORES, onnx.TensorProto.FLOAT, None))
     settings = onnxruntime.SessionOptions()

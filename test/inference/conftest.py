@@ -1,0 +1,86 @@
+"""A small trained-looking network per mode and the bundle exported from it, made once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rgbd_seg_ros.core.label_sets import LabelSet
+from rgbd_seg_ros.inference.bundle import Bundle
+
+LABELS = LabelSet("five", ("a", "b", "c", "d", "e"), tuple((40 * i, 0, 0) for i in range(5)))
+SIZE = (64, 96)
+
+
+def small_spec(mode: str) -> Any:
+    """Spec of the smallest network of each kind: CMX for fusion, single streams otherwise."""
+    from rgbd_seg_ros.models.spec import ModelSpec
+
+    inputs = ("rgb", "depth") if mode == "fusion" else (mode,)
+    architecture = "cmx" if mode == "fusion" else "lightfpn"
+    options: dict[str, Any] = {"encoder": {"trim_head": True}, "decoder_options": {"width": 16}}
+    if mode == "fusion":
+        options["decoder"] = "lightfpn"
+    return ModelSpec(architecture, "mobilenetv3_small_050", 5, inputs=inputs, options=options)
+
+
+def with_varied_labels(model: Any) -> Any:
+    """`model` with a last layer that uses all classes: an untrained one gives the same class everywhere."""
+    import torch
+
+    from rgbd_seg_training.export.frames import pattern_frames
+
+    frame = pattern_frames(1, *SIZE, seed=1)[0]
+    images = {"rgb": torch.from_numpy(frame.rgb)[None], "depth": torch.from_numpy(frame.depth)[None]}
+    last = [m for m in model.decoder.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        scores = model.eval()(**{name: images[name] for name in model.spec.inputs}).transpose(0, 1).flatten(1)
+        gain = 2 / scores.std(dim=1)
+        bias = torch.zeros(len(gain)) if last.bias is None else last.bias
+        last.weight *= gain[:, None, None, None]
+        last.bias = torch.nn.Parameter((bias - scores.mean(dim=1)) * gain)
+    return model
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, Any]:
+    """Untrained networks with labels that differ from pixel to pixel, by mode."""
+    torch = pytest.importorskip("torch")
+    from rgbd_seg_ros.models.registry import build_model
+
+    torch.manual_seed(0)
+    return {mode: with_varied_labels(build_model(small_spec(mode))) for mode in ("fusion", "rgb", "depth")}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Networks of three convolutions, which export fast, for modes `rgb` and `depth`."""
+    torch = pytest.importorskip("torch")
+    from rgbd_seg_ros.models.network import SegmentationModel
+
+    class Tiny(SegmentationModel):
+        def __init__(self, mode: str) -> None:
+            super().__init__(small_spec(mode), torch.nn.Conv2d(16, len(LABELS.classes), 1))
+            channels = 3 if mode == "rgb" else self.spec.depth.channels
+            self.first = torch.nn.Conv2d(channels, 16, 5, stride=4, padding=2)
+            self.second = torch.nn.Conv2d(16, 16, 3, padding=1)
+
+        def encode(self, rgb: Any = None, depth: Any = None) -> Any:
+            name = self.spec.inputs[0]
+            image = self.normalized(name, rgb if name == "rgb" else depth)
+            return self.second(torch.relu(self.first(image)))
+
+    torch.manual_seed(0)
+    return {mode: with_varied_labels(Tiny(mode)) for mode in ("rgb", "depth")}
+
+
+@pytest.fixture(scope="session")
+def exported(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The networks as a bundle, exact, fp32, with checkpoints."""
+    pytest.importorskip("onnxruntime")
+    from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
+
+    folder: Path = tmp_path_factory.mktemp("exported") / "bundle"
+    return export_bundle(networks, folder, LABELS, ExportOptions(*SIZE, patterns=2, checkpoint=True))

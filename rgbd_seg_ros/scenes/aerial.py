@@ -126,5 +126,5 @@ def _block(kit: Kit, palette: OutdoorPalette, out: Assembly, x0: float, y0: floa
     if kit.chance(0.2):
         out.box((x0 + 2, y1 - 7, 0), (x0 + kit.u(6, 12), y1 - 2, 0.06), CLUTTER, palette.water())
     for _ in range(kit.count(0, 6)):
-        size = kit.u(0.8, 2.0)
-        out.add(Shape.SPHERE, (kit.u(x0, x1), kit.u(y0, y1), 0.2), (size, size, size), GREEN, palette.foliage())
+        bush = kit.u(0.8, 2.0)
+        out.add(Shape.BLOB, (kit.u(x0, x1), kit.u(y0, y1), 0.2), (bush, bush, bush), GREEN, palette.foliage())

@@ -83,10 +83,11 @@ class ColorSensor:
     def _vignette(self, height: int, width: int) -> Array:
         x = np.linspace(-1, 1, width, dtype=np.float32)
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        return 1 - np.float32(self.vignetting) * (x * x + y * y) / 2
+        return (1 - self.vignetting * (x * x + y * y) / 2).astype(np.float32)
 
     def _compressed(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if self.jpeg_quality == 0:
             return image
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        return np.ascontiguousarray(decoded[..., ::-1])

@@ -152,7 +152,7 @@ class DepthSensor:
         size = 2 * max(1, round(self.edge * scale)) + 1
         kernel = np.ones((size, size), np.uint8)
         spread = cv2.dilate(true, kernel) - cv2.erode(true, kernel)
-        ragged = _blotches(*true.shape, max(1.0, 2 * scale), rng)
+        ragged = _blotches(true.shape[0], true.shape[1], max(1.0, 2 * scale), rng)
         # Small images cannot erode by less than one pixel on each side: there only a share of the pixels goes.
         share = 0.8 * min(1.0, 2 * self.edge * scale / (size - 1))
         return (spread > 0.06 * np.maximum(true, 0.3) * (1 + np.minimum(true, 10) * 0.3)) & (ragged < share)
@@ -169,4 +169,4 @@ def _blotches(height: int, width: int, size: float, rng: np.random.Generator) ->
     """Uniform noise 0..1 in blots of about `size` pixels."""
     rows, columns = max(2, round(height / size)), max(2, round(width / size))
     coarse = rng.random((rows, columns), dtype=np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -99,7 +99,7 @@ def build_drone(seed: int, rng: np.random.Generator) -> Scene:
     kit = Kit(rng, palette)
     terrain = _terrain(kit)
     middle = terrain.heights[CELLS // 2 - 14 : CELLS // 2 + 14, CELLS // 2 - 14 : CELLS // 2 + 14]
-    water = float(np.quantile(middle, kit.u(0.05, 0.3))) if kit.chance(0.65) else float(terrain.heights.min()) - 5
+    water = float(np.quantile(middle, kit.u(0.1, 0.45))) if kit.chance(0.7) else float(terrain.heights.min()) - 5
     out = Assembly()
     line = np.linspace(-EXTENT / 2, EXTENT / 2, CELLS)
     x, y = np.meshgrid(line, line)
@@ -160,7 +160,7 @@ def _scatter(kit: Kit, palette: OutdoorPalette, terrain: Terrain, water: float, 
     crowns, bark = [palette.foliage() for _ in range(4)], palette.bark()
     kinds = [tree(kit, TREES, crowns[i % 4], bark, 1.0) for i in range(6)]
     stones = [palette.rock() for _ in range(3)]
-    for i in range(kit.count(60, 420)):
+    for i in range(kit.count(50, 240)):
         at = spot(NEAR * (0.5 if i % 2 else 2.0))
         if at is not None:
             _grow(out, kinds[i % 6], *at, kit.u(3, 16), kit.u(-3, 3))

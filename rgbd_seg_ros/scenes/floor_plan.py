@@ -32,7 +32,7 @@ class FloorPlan:
         return not any(x0 < b[2] + gap and x1 > b[0] - gap and y0 < b[3] + gap and y1 > b[1] - gap for b in self.taken)
 
     def is_free_point(self, x: float, y: float, z: float, margin: float) -> bool:
-        """Whether a camera fits at a point: inside the walls, not in or close above an obstacle and what stands on it."""
+        """Whether a camera fits: inside the walls, not in or close above an obstacle and what stands on it."""
         if not (margin < x < self.width - margin and margin < y < self.depth - margin):
             return False
         return not any(

@@ -138,8 +138,8 @@ def ornament(kit: Kit) -> Assembly:
             Shape.CYLINDER, (0, 0, 0.07), (kit.u(0.07, 0.12),) * 2 + (kit.u(0.1, 0.16),), OBJECTS, kit.palette.plastic()
         )
     elif style < 0.65:
-        size = kit.u(0.08, 0.18)
-        out.add(Shape.SPHERE, (0, 0, size / 2), (size, size, size * kit.u(0.8, 1.6)), OBJECTS, kit.palette.plastic())
+        wide = kit.u(0.08, 0.18)
+        out.add(Shape.SPHERE, (0, 0, wide / 2), (wide, wide, wide * kit.u(0.8, 1.6)), OBJECTS, kit.palette.plastic())
     elif style < 0.8:
         size = (kit.u(0.1, 0.35), kit.u(0.1, 0.3), kit.u(0.05, 0.25))
         out.add(Shape.BOX, (0, 0, size[2] / 2), size, OBJECTS, kit.wood(), yaw=kit.u(0, 3))

@@ -15,7 +15,7 @@ from rgbd_seg_ros.scenes.floor_plan import FloorPlan
 from rgbd_seg_ros.scenes.furniture_kit import LABEL, Item, Kit, Maker
 from rgbd_seg_ros.scenes.indoor_views import IndoorPlanner
 from rgbd_seg_ros.scenes.lighting import Light, Lighting
-from rgbd_seg_ros.scenes.palette import Palette, tint
+from rgbd_seg_ros.scenes.palette import Palette, scaled, tint
 from rgbd_seg_ros.scenes.parts import Assembly, build_mesh
 from rgbd_seg_ros.scenes.primitives import Shape
 from rgbd_seg_ros.scenes.scene import Scene
@@ -184,7 +184,9 @@ def _light(kit: Kit, plan: FloorPlan, out: Assembly, height: float, daylight: fl
             kit.palette.shining(kit.u(1, 6)),
         )
         gain = kit.u(1.0, 5.0) / lamps
-        lights.append(Light((x, y, height - drop - 0.1), tuple(gain * c for c in color), kit.u(0.08, 0.35)))
+        lights.append(
+            Light((x, y, height - drop - 0.1), (gain * color[0], gain * color[1], gain * color[2]), kit.u(0.08, 0.35))
+        )
     for wall in plan.walls:
         for o in wall.openings:
             if o.kind == "window" and daylight > 0.2 and len(lights) < 4:
@@ -194,7 +196,7 @@ def _light(kit: Kit, plan: FloorPlan, out: Assembly, height: float, daylight: fl
     base = kit.u(0.06, 0.5) + 0.02 * (not lights)
     bounce = tint(kit.rng, kit.u(0.02, 0.15), kit.u(0, 0.5), kit.u(0.4, 1.0))
     above = (base * (color[0] + 0.3), base * (color[1] + 0.3), base * (color[2] + 0.3))
-    return Lighting(tuple(lights), above, tuple(1.2 * base * c for c in bounce))  # type: ignore[arg-type]
+    return Lighting(tuple(lights), above, scaled(bounce, 1.2 * base))
 
 
 __all__ = ["build_indoor"]

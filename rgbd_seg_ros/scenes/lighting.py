@@ -150,4 +150,4 @@ def _ambient(
 def _smooth(values: Array, size: tuple[int, int], window: int) -> Array:
     """Average over a window that grows with the image, to turn one random ray per pixel into soft shading."""
     window = max(window, int(window * size[1] / 320) | 1)
-    return cv2.blur(values.reshape(size), (window, window)).reshape(-1)
+    return np.asarray(cv2.blur(values.reshape(size), (window, window)), np.float32).reshape(-1)

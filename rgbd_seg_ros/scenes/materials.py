@@ -135,9 +135,13 @@ def _picture(
     half = mesh.half[part[which]]
     across, up = _face_coordinates(local[which] / half, facing[which])
     width, _ = _face_coordinates(half, facing[which])
-    u, v = np.clip((across + 1) / 2, 0, 0.999), np.clip((1 - up) / 2, 0, 0.999)
+    u, v = _inside((across + 1) / 2), _inside((1 - up) / 2)
     color = picture_bank().look_up(row[2, which].astype(np.int64), u, v, footprint[which] / (2 * width))
     return color * row[7:10, which].T
+
+
+def _inside(values: npt.NDArray[np.floating]) -> Array:
+    return np.minimum(np.maximum(values, 0), 0.999).astype(np.float32)
 
 
 __all__ = ["Color", "Material", "MaterialTable", "Shaded", "evaluate", "pattern_index", "picture_index"]

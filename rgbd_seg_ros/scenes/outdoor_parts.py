@@ -25,7 +25,7 @@ def tree(kit: Kit, label: int, crown: int, bark: int, height: float) -> Assembly
         x, y, z = kit.u(-0.25, 0.25) * wide, kit.u(-0.25, 0.25) * wide, height * kit.u(0.5, 0.85)
         size = wide * kit.u(0.45, 0.8)
         turn = tilted(kit.u(-1, 1), kit.u(-1, 1), 0)
-        out.add(Shape.SPHERE, (x, y, z), (size, size * kit.u(0.7, 1), size * kit.u(0.6, 1)), label, crown, tilt=turn)
+        out.add(Shape.BLOB, (x, y, z), (size, size * kit.u(0.7, 1), size * kit.u(0.6, 1)), label, crown, tilt=turn)
     return out
 
 
@@ -63,10 +63,10 @@ def sun_and_sky(kit: Kit) -> tuple[Lighting, np.ndarray]:
     azimuth, altitude = kit.u(-math.pi, math.pi), kit.u(0.35, 1.35)
     towards = (math.cos(azimuth) * math.cos(altitude), math.sin(azimuth) * math.cos(altitude), math.sin(altitude))
     strength = kit.u(0.8, 3.0) if kit.chance(0.75) else 0.0
-    blue = kit.u(0.0, 0.5)
-    sky = np.array([0.85 - 0.5 * blue, 0.9 - 0.25 * blue, 1.0], np.float32) * kit.u(0.6, 1.3)
+    clear = kit.u(0.0, 0.5)
+    sky = np.array([0.85 - 0.5 * clear, 0.9 - 0.25 * clear, 1.0], np.float32) * kit.u(0.6, 1.3)
     sun = Light(towards, (strength, strength * 0.95, strength * 0.85), kit.u(0.01, 0.06), distant=True)
-    above = tuple(float(0.55 * c) for c in sky)
-    below = tuple(float(0.2 * c) for c in sky)
+    red, green, blue = (float(c) for c in sky)
+    above, below = (0.55 * red, 0.55 * green, 0.55 * blue), (0.2 * red, 0.2 * green, 0.2 * blue)
     lights = (sun,) if strength else ()
-    return Lighting(lights, above, below, occlusion_reach=4.0, occlusion_depth=0.7), sky  # type: ignore[arg-type]
+    return Lighting(lights, above, below, occlusion_reach=4.0, occlusion_depth=0.7), sky

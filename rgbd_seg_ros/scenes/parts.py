@@ -160,10 +160,10 @@ def build_mesh(assembly: Assembly) -> SceneMesh:
 
 
 def _instances(unit: Mesh, center: Array, half: Array, axes: Array) -> Mesh:
-    corners = unit.corners[None] * half[:, None, None]
-    corners = np.einsum("pij,ptkj->ptki", axes, corners) + center[:, None, None]
+    turn = axes.transpose(0, 2, 1)
+    corners = (unit.corners.reshape(1, -1, 3) * half[:, None]) @ turn + center[:, None]
     # A normal transforms with the inverse of the scale.
-    normals = unit.normals[None] / half[:, None, None]
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    normals = np.einsum("pij,ptkj->ptki", axes, normals)
-    return Mesh(corners.reshape(-1, 3, 3).astype(np.float32), normals.reshape(-1, 3, 3).astype(np.float32))
+    normals = unit.normals.reshape(1, -1, 3) / half[:, None]
+    normals /= np.sqrt(np.einsum("pki,pki->pk", normals, normals))[..., None]
+    normals = normals @ turn
+    return Mesh(np.asarray(corners, np.float32).reshape(-1, 3, 3), np.asarray(normals, np.float32).reshape(-1, 3, 3))

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import irfft2, rfft2
 
 Array = npt.NDArray[np.float32]
 Maker = Callable[[np.random.Generator], Array]
@@ -27,23 +29,22 @@ def unit_grid() -> tuple[Array, Array]:
     """Texel coordinates u (along columns) and v (along rows) in 0..1."""
     line = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     u, v = np.meshgrid(line, line)
-    return u, v
+    return u.astype(np.float32), v.astype(np.float32)
 
 
-def _stretch(image: Array) -> Array:
+def _stretch(image: npt.NDArray[Any]) -> Array:
     low, high = np.percentile(image, (1, 99))
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 
 def fractal(rng: np.random.Generator, slope: float = 1.5, stretch: tuple[float, float] = (1.0, 1.0)) -> Array:
     """Periodic noise with amplitude 1/frequency^slope; `stretch` compresses frequencies along (u, v)."""
-    fu = np.fft.fftfreq(SIZE)[None] * SIZE / stretch[0]
-    fv = np.fft.fftfreq(SIZE)[:, None] * SIZE / stretch[1]
-    frequency = np.hypot(fu, fv)
-    frequency[0, 0] = 1.0
-    spectrum = np.fft.fft2(rng.standard_normal((SIZE, SIZE))) / np.maximum(frequency, 1.0) ** slope
-    spectrum[0, 0] = 0
-    return _stretch(np.fft.ifft2(spectrum).real)
+    across = np.arange(SIZE // 2 + 1, dtype=np.float32)[None] / stretch[0]
+    down = (np.fft.fftfreq(SIZE).astype(np.float32) * SIZE)[:, None] / stretch[1]
+    gain = np.maximum(np.hypot(across, down), 1.0) ** -slope
+    gain[0, 0] = 0
+    spectrum = rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32)) * gain
+    return _stretch(irfft2(spectrum, (SIZE, SIZE)))
 
 
 def _noise(rng: np.random.Generator) -> Array:
@@ -51,12 +52,12 @@ def _noise(rng: np.random.Generator) -> Array:
 
 
 def _wood(rng: np.random.Generator) -> Array:
-    u, v = unit_grid()
+    _, v = unit_grid()
     rings = int(rng.integers(3, 9))
     warp = fractal(rng, 1.8, (0.3, 1.0))
     grain = fractal(rng, 0.9, (0.08, 1.0))
     bands = 0.5 + 0.5 * np.sin(2 * np.pi * (rings * v + rng.uniform(1, 3) * warp))
-    return _stretch(bands.astype(np.float32) * rng.uniform(0.3, 0.8) + grain + 0 * u)
+    return _stretch(bands.astype(np.float32) * rng.uniform(0.3, 0.8) + grain)
 
 
 def _planks(rng: np.random.Generator) -> Array:
@@ -148,7 +149,7 @@ def _cells(rng: np.random.Generator) -> Array:
     seeds = np.full((3 * SIZE, 3 * SIZE), 255, np.uint8)
     for dv in range(3):
         for du in range(3):
-            at = (points + (dv * SIZE, du * SIZE)).astype(int)
+            at = (points + np.array([dv, du]) * SIZE).astype(int)
             seeds[np.minimum(at[:, 0], 3 * SIZE - 1), np.minimum(at[:, 1], 3 * SIZE - 1)] = 0
     distance = cv2.distanceTransform(seeds, cv2.DIST_L2, 5)[SIZE : 2 * SIZE, SIZE : 2 * SIZE]
     return 1 - _stretch(distance)

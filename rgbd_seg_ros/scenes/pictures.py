@@ -29,7 +29,7 @@ def _gradient(rng: np.random.Generator, top: Array, bottom: Array) -> Array:
 
 
 def _noise(rng: np.random.Generator, slope: float) -> Array:
-    return cv2.resize(fractal(rng, slope), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(fractal(rng, slope), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _landscape(rng: np.random.Generator, sky_gain: float = 1.0) -> Array:

@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float32]
 
 
 class Shape(enum.IntEnum):
-    """The solids that objects are made of; axes of revolution are z."""
+    """The solids that objects are made of; axes of revolution are z. A BLOB is a coarse SPHERE, for tree crowns."""
 
     BOX = 0
     CYLINDER = 1
@@ -21,6 +21,7 @@ class Shape(enum.IntEnum):
     SPHERE = 3
     CUSHION = 4
     PRISM = 5
+    BLOB = 6
 
 
 CONE_TOP = 0.55
@@ -129,4 +130,5 @@ def unit_meshes() -> dict[Shape, Mesh]:
         Shape.SPHERE: _superellipsoid(1.0, 1.0, 8, 12),
         Shape.CUSHION: _superellipsoid(0.45, 0.35, 8, 16),
         Shape.PRISM: _prism(),
+        Shape.BLOB: _superellipsoid(1.0, 1.0, 5, 8),
     }

@@ -100,7 +100,7 @@ def render_view(world: Renderable, pose: Pose, camera: Camera) -> RenderedFrame:
 def _reflectance(gloss: Array, cosine: Array) -> Array:
     """Mirror-like share of the light, after Schlick (1994), from almost none (gloss below 0.6) to 0.8."""
     straight = 0.8 * gloss**6
-    return straight + (gloss**2 - straight) * (1 - cosine) ** 5
+    return np.asarray(straight + (gloss**2 - straight) * (1 - cosine) ** 5, np.float32)
 
 
 def _reflected(world: Renderable, points: Array, normals: Array, view: Array, footprint: Array) -> Array:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from rgbd_seg_training.cli import run_script, script_parser, settings_of
 from rgbd_seg_training.config import TrainConfig
 from rgbd_seg_training.primkd.config import PrimKdConfig
@@ -16,8 +18,8 @@ from rgbd_seg_training.primkd.stages import Experiment, StudentConfig, TeacherCo
 from rgbd_seg_training.settings import DataConfig, open_data
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse options, train the teacher (unless one is named), train the student."""
+def build_parser() -> ArgumentParser:
+    """All options of the script; each is a YAML key as well."""
     parser = script_parser(__doc__ or "")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
     parser.add_argument("--data", type=DataConfig, default=DataConfig())
@@ -25,8 +27,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--student", type=StudentConfig, default=StudentConfig())
     parser.add_argument("--guidance", type=PrimKdConfig, default=PrimKdConfig())
     parser.add_argument("--encoder_weights", type=str, default="", help="file with ImageNet weights of the MiT")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options, train the teacher (unless one is named), train the student."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
-    config = parser.instantiate_classes(arguments)
+    config = parser.instantiate(arguments)
     experiment = Experiment(config.teacher, config.student, config.guidance, config.train, config.encoder_weights)
     data, prepared = open_data(config.data, decoupled=False, seed=config.train.seed)
     settings = {**settings_of(arguments), "script": "train_primkd", "label_set": prepared.label_set.name}

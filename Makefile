@@ -29,9 +29,11 @@ demo: .venv-demo/.ready
 
 # Node tests run after the others and one at a time: they watch a live stream and must not starve each other.
 TESTS := test
+PYTEST = .venv-test/bin/python -m pytest $(TESTS) -rs
 test: .venv-test/.ready
-	@.venv-test/bin/python -m pytest $(TESTS) -rs -m "not ros" -n $(WORKERS) --dist worksteal
-	@.venv-test/bin/python -m pytest $(TESTS) -rs -m ros
+	@status=0; none=5; \
+	$(PYTEST) -m "not ros" -n $(WORKERS) --dist worksteal || [ $$? = $$none ] || status=1; \
+	$(PYTEST) -m ros || [ $$? = $$none ] || status=1; exit $$status
 
 lint: .venv-lint/.ready
 	@status=0; .venv-lint/bin/ruff check --quiet . || status=1; .venv-lint/bin/ruff format --quiet --diff . || status=1; \

@@ -30,6 +30,9 @@ EXTRAS = {
     "cpu": ["onnxruntime>=1.17,<2"],
     "gpu": ["onnxruntime-gpu>=1.19,<2"],  # 1.19: the first PyPI wheels for CUDA 12
     "openvino": ["openvino>=2024.4"],  # calendar versions: no upper bound means anything
+    # Builds and parses engines on machines without a GPU too. TensorRT itself is not an extra: its libraries come from
+    # the vendor's package index or with JetPack, and the backend uses what it finds.
+    "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.0,<2"],
     "demo": [
         "embreex>=2.17.7,<5",  # the ray caster of the rendered scenes
         "imageio-ffmpeg>=0.5,<1",  # brings its own ffmpeg, so that the video needs nothing from apt
@@ -38,6 +41,7 @@ EXTRAS = {
         "psutil>=5.9,<8",
         "rich>=13,<16",
         "rosbags>=0.10,<0.12",  # 0.x: each minor release may change the reader
+        "scipy>=1.11,<2",
     ],
     # torch, torchvision, timm and segmentation-models-pytorch are meant to be installed by tools/install.py: a plain
     # pip on a machine without a GPU replaces a CPU build of torch by an old CUDA build with gigabytes of libraries.

@@ -16,13 +16,22 @@ import pytest
 import setuptools
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE_ROOMS = ("core", "nodes", "inference")
-# Modules of the extras, where module and project have different names.
-PROVIDED = {
-    "cv2": "opencv-python-headless",
-    "yaml": "PyYAML",
-    "imageio_ffmpeg": "imageio-ffmpeg",
+# What the files of a place may import beside ROS and the install requirements: the projects of these extras.
+EXTRAS_OF = {
+    "rgbd_seg_ros/core": set(),
+    "rgbd_seg_ros/nodes": {"cpu"},
+    "rgbd_seg_ros/inference": {"cpu", "openvino", "tensorrt-rtx", "training"},  # one backend file each
+    "rgbd_seg_ros/scenes": {"demo"},
+    "rgbd_seg_ros/datasets": {"demo"},
+    "rgbd_seg_ros/replay": {"demo"},
+    "rgbd_seg_ros/evaluation": {"demo"},
+    "rgbd_seg_ros/cli": {"cpu", "demo"},
+    "rgbd_seg_ros/models": {"training"},
+    "training": {"training", "demo"},
 }
+# Modules whose project has another name.
+PROJECT_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+UNPACKAGED = {"tensorrt"}  # from the vendor, never from an extra
 
 
 @cache
@@ -98,17 +107,15 @@ def test_every_ros_package_that_the_node_imports_is_declared() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("room", NODE_ROOMS)
-def test_the_node_needs_nothing_beyond_ros_the_requirements_and_a_runtime(room: str) -> None:
-    """`cpu`, `gpu`, `openvino` and torch are the runtimes; each is imported by its own backend file alone."""
-    allowed = project_names(setup_arguments()["install_requires"]) | declared_in_xml()
-    runtimes = {"onnxruntime", "openvino", "torch", "tensorrt", "tensorrt_rtx", "onnx", "psutil"}
-    unknown = {
-        f"{name} ({place})"
-        for name, place in third_party(ROOT / "rgbd_seg_ros" / room)
-        if PROVIDED.get(name, name).lower() not in {a.lower() for a in allowed} | runtimes
+@pytest.mark.parametrize("place", EXTRAS_OF)
+def test_what_a_place_imports_is_installed_by_its_extras(place: str) -> None:
+    extras = setup_arguments()["extras_require"]
+    requirements = sum((extras[extra] for extra in EXTRAS_OF[place]), list(setup_arguments()["install_requires"]))
+    allowed = project_names(requirements) | {name.replace("_", "-") for name in declared_in_xml()}
+    imports = {
+        (PROJECT_OF.get(n := name.lower().replace("_", "-"), n), where) for name, where in third_party(ROOT / place)
     }
-    assert not unknown
+    assert not sorted(f"{name} ({where})" for name, where in imports if name not in allowed | UNPACKAGED)
 
 
 def test_every_extra_that_the_makefile_names_exists() -> None:

@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
+
+from rgbd_seg_ros.errors import UserError
+
+try:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+except ImportError as error:
+    raise UserError(
+        f"rendered scenes need the ray caster embreex, which cannot be loaded ({error}): pip install embreex"
+    ) from error
 
 Array = npt.NDArray[np.float32]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rgbd_seg_ros.cli import _play
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.live import LiveOptions, play_live
 
 
@@ -21,7 +23,25 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of commands that start the node."""
     parser.add_argument("--backend", default="auto", help="inference backend of the node (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="inference threads of the node (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME:=VALUE", help="any other parameter of the node; repeatable"
+    )
     parser.add_argument("--no-video", action="store_true", help="leave the video and the poster out")
+
+
+def node_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """The parameters of the node that the arguments name.
+
+    Raises:
+        UserError: when a `--set` is not of the form NAME:=VALUE.
+    """
+    parameters: dict[str, Any] = {"backend": args.backend, "threads": args.threads}
+    for text in args.set:
+        name, separator, value = text.partition(":=")
+        if not separator:
+            raise UserError(f"--set {text}: write it as NAME:=VALUE")
+        parameters[name] = value
+    return parameters
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,9 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
         work = Path(temporary)
         play = _play.prepare(args, work)
-        options = LiveOptions(
-            play.bundle.folder, seed=args.seed, parameters={"backend": args.backend, "threads": args.threads}
-        )
+        options = LiveOptions(play.bundle.folder, seed=args.seed, parameters=node_parameters(args))
         with _play.console.status(f"playing {play.scenario.duration:.0f} s over ROS 2"):
             recording = play_live(play.sequence.folder, play.scenario, options, work / "logs")
         report = _play.evaluate_recording(play, recording, {"backend": args.backend})

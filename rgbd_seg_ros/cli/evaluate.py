@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rgbd_seg_ros.cli import _play
 from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
-from rgbd_seg_ros.cli.demo import add_live_arguments
+from rgbd_seg_ros.cli.demo import add_live_arguments, node_parameters
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.comparison import compare_reports, policy_row
 from rgbd_seg_ros.evaluation.joining import join
@@ -66,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _live(args: argparse.Namespace, play: _play.Play, work: Path) -> Recording:
-    parameters = {"backend": args.backend, "threads": args.threads}
-    options = LiveOptions(play.bundle.folder, args.seed, args.speed, parameters, clock=args.clock)
+    options = LiveOptions(play.bundle.folder, args.seed, args.speed, node_parameters(args), clock=args.clock)
     with _play.console.status(f"playing {play.scenario.duration / args.speed:.0f} s over ROS 2"):
         return play_live(play.sequence.folder, play.scenario, options, work / "logs")
 

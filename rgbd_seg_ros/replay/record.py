@@ -58,6 +58,8 @@ class Record:
     @property
     def payload(self) -> memoryview:
         """The bytes of `image`, without a copy where it is contiguous."""
+        if not self.image.size:
+            return memoryview(b"")
         return np.ascontiguousarray(self.image).data.cast("B")
 
 

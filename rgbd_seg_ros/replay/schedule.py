@@ -35,6 +35,8 @@ class FaultInjector:
         if not faults:
             self._held[record.sensor] = record
         records = [replace(record, faults=blamed)]
+        if not record.image.size:  # a camera that sends nothing at all is beyond any further fault
+            return records
         for fault in faults:
             moment = Moment(
                 strength=fault.level,

@@ -95,7 +95,9 @@ def test_compressed_topics_are_decoded(tmp_path: Path) -> None:
     depth = [bytes(12) + cv2.imencode(".png", DEPTH[i])[1].tobytes() for i in range(4)]
     bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, {
         "/camera/color/image_raw/compressed": [compressed(i, "bgr8; png", png[i]) for i in range(4)],
-        "/camera/depth/image_raw/compressedDepth": [compressed(i, "16UC1; compressedDepth", depth[i]) for i in range(4)],
+        "/camera/depth/image_raw/compressedDepth": [
+            compressed(i, "16UC1; compressedDepth", depth[i]) for i in range(4)
+        ],
     })  # fmt: skip
     frames = list(open_source(bag))
     assert all(np.array_equal(f.image, RGB[i]) for i, f in enumerate(f for f in frames if f.sensor is Sensor.RGB))

@@ -15,6 +15,11 @@ from rgbd_seg_ros.errors import UserError
 
 SOURCES = {
     "rendered": "render a set: no download needed",
+    "nyu": "NYU Depth v2 from its .mat files",
+    "sunrgbd": "SUN RGB-D from its two zip files, unpacked",
+    "potsdam": "ISPRS Potsdam tiles",
+    "midair": "Mid-Air drone flights",
+    "check": "re-read a prepared set, print its statistics, write a contact sheet",
 }
 
 

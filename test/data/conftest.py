@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets import DepthFacts, Intrinsics, Manifest, PreparedSet, Sample
 from rgbd_seg_training.data.set_writer import SetWriter
+
+# A busy machine is no reason to fail.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def random_sample(name: str, seed: int, height: int = 24, width: int = 32) -> Sample:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Session, UInt8
-from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, make_backend
+from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, check_settings, make_backend
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.manifest import DYNAMIC_STEP, MAX_SIDE
 from rgbd_seg_ros.inference.preprocess import InputBuffers, to_image_size
@@ -49,7 +49,7 @@ class Segmenter:
         threads: CPU threads of the runtime.
         preload: keep every mode in memory; otherwise only the one in use, and a switch costs a load.
         size: (height, width) of the network input, for bundles with dynamic size only.
-        extra: settings of single backends, see docs/inference.md.
+        settings: settings of single backends as `name.setting`, see docs/inference.md.
 
     Attributes:
         backend: name of the backend in use.
@@ -67,14 +67,15 @@ class Segmenter:
         threads: int = 2,
         preload: bool = True,
         size: tuple[int, int] | None = None,
-        extra: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         if threads < 1:
             raise UserError(f"threads is {threads}; give at least 1.")
+        check_settings(settings or {})
         self.bundle = bundle
         self.diagnostics: list[str] = []
         self._preload = preload
-        self._options = BackendOptions(threads, _network_size(bundle, size), extra or {})
+        self._options = BackendOptions(threads, _network_size(bundle, size), settings or {})
         self._buffers = InputBuffers(*self._options.size)
         self._sessions: dict[Mode, Session] = {}
         self._memory: dict[Mode, float] = {}

@@ -20,10 +20,10 @@ def small_spec(mode: str) -> Any:
 
     inputs = ("rgb", "depth") if mode == "fusion" else (mode,)
     architecture = "cmx" if mode == "fusion" else "lightfpn"
-    options: dict[str, Any] = {"encoder": {"trim_head": True}, "decoder_options": {"width": 16}}
+    options: dict[str, Any] = {"decoder_options": {"width": 16}}
     if mode == "fusion":
         options["decoder"] = "lightfpn"
-    return ModelSpec(architecture, "mobilenetv3_small_050", 5, inputs=inputs, options=options)
+    return ModelSpec(architecture, "test_efficientnet", 5, inputs=inputs, options=options)
 
 
 def with_varied_labels(model: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.bundle import Bundle
 
 UInt8 = npt.NDArray[np.uint8]
+Inputs = Mapping[str, npt.NDArray[Any]]
 
 
 class BackendError(Exception):
@@ -27,19 +29,19 @@ class BackendOptions:
     Attributes:
         threads: worker threads on the CPU.
         size: (height, width) of the network input.
-        extra: settings of single backends, by name; unknown ones are refused by the backend concerned.
+        settings: settings of single backends as `name.setting`, e.g. `openvino.precision`.
     """
 
     threads: int
     size: tuple[int, int]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Session(abc.ABC):
     """One model, loaded and ready; used by one thread at a time."""
 
     @abc.abstractmethod
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[UInt8, UInt8]:
+    def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
         """Labels and confidence, each h x w uint8, of graph `inputs` (see the graph contract in docs/design.md).
 
         The arrays may be overwritten by the next call.
@@ -53,9 +55,15 @@ class Session(abc.ABC):
 
 
 class Backend(abc.ABC):
-    """One runtime."""
+    """One runtime.
 
-    name: str
+    Attributes:
+        name: as users write it.
+        defaults: its settings and their default values; a setting must have the type of its default.
+    """
+
+    name: ClassVar[str]
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @abc.abstractmethod
     def check(self, bundle: Bundle) -> str:
@@ -72,6 +80,10 @@ class Backend(abc.ABC):
         Raises:
             BackendError: the runtime refuses the model.
         """
+
+    def setting(self, options: BackendOptions, key: str) -> Any:
+        """The value of one of the backend's own settings."""
+        return options.settings.get(f"{self.name}.{key}", self.defaults[key])
 
 
 def as_image(output: npt.NDArray[Any]) -> UInt8:

@@ -1,0 +1,76 @@
+"""OpenVINO: the fastest of the CPU runtimes on x86; also Intel GPUs and NPUs."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.inference.backends.base import (
+    Backend,
+    BackendError,
+    BackendOptions,
+    Inputs,
+    Session,
+    UInt8,
+    as_image,
+)
+from rgbd_seg_ros.inference.bundle import Bundle
+
+
+class OpenVinoBackend(Backend):
+    """OpenVINO.
+
+    Settings:
+        precision: `f32` (default), `bf16` or `f16`. OpenVINO's own default is bf16 where the CPU has it, which changes
+            labels; it is used only when asked for.
+        device: `CPU` (default), `GPU` or `NPU`.
+    """
+
+    name = "openvino"
+    defaults = MappingProxyType({"precision": "f32", "device": "CPU"})
+
+    def check(self, bundle: Bundle) -> str:
+        """See `Backend.check`."""
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendError(f"openvino cannot be imported ({error}); pip install openvino") from error
+        return f"OpenVINO {openvino.get_version().partition('-')[0]}"
+
+    def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
+        """See `Backend.open`."""
+        import openvino
+
+        device = str(self.setting(options, "device"))
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": self.setting(options, "precision"),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if device == "CPU":
+            # Pinned workers would fight the other processes of the robot for single cores.
+            config |= {"INFERENCE_NUM_THREADS": options.threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+        try:
+            model = openvino.Core().read_model(bundle.model_bytes(mode))
+            if model.is_dynamic():
+                height, width = options.size
+                shapes = {"rgb": [1, height, width, 3], "depth": [1, height, width]}
+                model.reshape({name: shapes[name] for name in bundle.manifest.modes[mode].inputs})
+            compiled = openvino.Core().compile_model(model, device, config)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise BackendError(f"OpenVINO refuses the model of mode {mode.value}: {reason}") from error
+        return _OpenVinoSession(compiled.create_infer_request())
+
+
+class _OpenVinoSession(Session):
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
+        try:
+            # Shared: OpenVINO reads our buffers and we read its, without a copy.
+            outputs = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO failed: {error}") from error
+        return as_image(outputs["label"]), as_image(outputs["confidence"])

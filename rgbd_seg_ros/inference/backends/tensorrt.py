@@ -1,0 +1,126 @@
+"""TensorRT 10 and 11 on NVIDIA GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Inputs, Session, UInt8
+from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
+from rgbd_seg_ros.inference.backends.cuda_memory import CudaStream, cuda_runtime
+from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_engine, cached_engine, default_cache
+from rgbd_seg_ros.inference.bundle import Bundle
+
+_ALIGNMENT = 256  # what TensorRT asks of the address of a tensor
+_OLDEST = 10
+
+
+class TensorRtBackend(Backend):
+    """TensorRT.
+
+    Settings:
+        cache: folder for built engines; empty = `default_cache()`.
+        tf32: let fp32 products be rounded to TF32; faster, and labels change a little.
+        cuda_graph: record the network once and replay it.
+        timeout_s: longest time that the build of an engine may take.
+    """
+
+    name = "tensorrt"
+    defaults = MappingProxyType({"cache": "", "tf32": False, "cuda_graph": True, "timeout_s": 600.0})
+
+    def check(self, bundle: Bundle) -> str:
+        """See `Backend.check`; asks for the GPU before TensorRT is imported."""
+        gpu = find_gpu()
+        cuda_runtime()
+        trt = _import()
+        if int(trt.__version__.split(".")[0]) < _OLDEST:
+            raise BackendError(f"TensorRT {trt.__version__} is too old; install version {_OLDEST} or newer")
+        return f"TensorRT {trt.__version__} on {gpu.name}"
+
+    def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
+        """See `Backend.open`."""
+        trt, gpu = _import(), find_gpu()
+        entry, (height, width) = bundle.manifest.modes[mode], options.size
+        all_shapes = {"rgb": (1, height, width, 3), "depth": (1, height, width)}
+        shapes = {name: all_shapes[name] for name in entry.inputs}
+        tf32 = self.setting(options, "tf32")
+        key = EngineKey(
+            model=entry.model.sha256,
+            gpu=gpu.name,
+            capability=gpu.capability,
+            runtime=f"tensorrt {trt.__version__}",
+            precision=f"{bundle.manifest.precision}{' tf32' if tf32 else ''}",
+            shapes=shapes,
+        )
+        cache = Path(self.setting(options, "cache") or default_cache())
+        timeout_s = float(self.setting(options, "timeout_s"))
+        engine = cached_engine(
+            cache,
+            key,
+            lambda: build_engine(trt, bundle.model_bytes(mode), shapes, tf32=tf32, timeout_s=timeout_s),
+        )
+        return _TensorRtSession(trt, engine, shapes, graph=self.setting(options, "cuda_graph"))
+
+
+def _import() -> Any:
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise BackendError(f"tensorrt cannot be imported ({error}); install TensorRT 10 or 11") from error
+    return tensorrt
+
+
+class _TensorRtSession(Session):
+    """One upload per image through page-locked memory, one download of labels and confidence together."""
+
+    def __init__(self, trt: Any, engine: bytes, shapes: dict[str, tuple[int, ...]], graph: bool) -> None:
+        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._engine = runtime.deserialize_cuda_engine(engine)
+        if self._engine is None:
+            raise BackendError("TensorRT cannot load its engine; empty the engine cache")
+        self._context = self._engine.create_execution_context()
+        self._stream = CudaStream()
+        self._inputs = {}
+        for name, shape in shapes.items():
+            size = int(np.prod(shape)) * trt.nptype(self._engine.get_tensor_dtype(name))().itemsize
+            buffers = (self._stream.pinned_buffer(size), self._stream.device_buffer(size))
+            self._context.set_input_shape(name, shape)
+            self._context.set_tensor_address(name, buffers[1])
+            self._inputs[name] = buffers
+        _, height, width = self._context.get_tensor_shape("label")
+        self._shape = (int(height), int(width))
+        self._offset = -(-height * width // _ALIGNMENT) * _ALIGNMENT
+        self._output = self._stream.device_buffer(2 * self._offset)
+        self._result = self._stream.pinned_buffer(2 * self._offset)
+        self._context.set_tensor_address("label", self._output)
+        self._context.set_tensor_address("confidence", self._output + self._offset)
+        self._execute()  # TensorRT sets itself up in the first run, which a recording must not contain
+        self._stream.wait()
+        self._graph = self._stream.record(self._execute) if graph else None
+
+    def _execute(self) -> None:
+        if not self._context.execute_async_v3(int(self._stream.handle)):
+            raise BackendError("TensorRT failed to run the network")
+
+    def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
+        for name, image in inputs.items():
+            pinned, device = self._inputs[name]
+            np.copyto(pinned, np.ascontiguousarray(image).reshape(-1).view(np.uint8))
+            self._stream.upload(device, pinned)
+        if self._graph is None:
+            self._execute()
+        else:
+            self._stream.launch(self._graph)
+        self._stream.download(self._result, self._output)
+        self._stream.wait()
+        size = self._shape[0] * self._shape[1]
+        label, confidence = (self._result[at : at + size] for at in (0, self._offset))
+        return label.reshape(self._shape), confidence.reshape(self._shape)
+
+    def close(self) -> None:
+        """Frees GPU memory; the session cannot be used afterwards."""
+        self._stream.close()

@@ -1,0 +1,103 @@
+"""The engine cache, and, with TensorRT for RTX (which builds without a GPU), that exported models parse and build."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.inference.backends.base import BackendError
+from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_engine, cached_engine
+from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.testing import write_test_bundle
+
+KEY = EngineKey("m" * 64, "NVIDIA Orin", (8, 7), "tensorrt 10.3.0", "fp32", {"rgb": (1, 8, 8, 3)})
+
+
+class Builder:
+    """Counts the builds and gives a different engine each time."""
+
+    def __init__(self) -> None:
+        self.builds = 0
+
+    def __call__(self) -> bytes:
+        self.builds += 1
+        return b"engine %d" % self.builds
+
+
+def test_an_engine_is_built_once_and_read_afterwards(tmp_path: Path) -> None:
+    build = Builder()
+    assert [cached_engine(tmp_path / "cache", KEY, build) for _ in range(3)] == [b"engine 1"] * 3
+    assert build.builds == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "n" * 64},
+        {"gpu": "NVIDIA H200"},
+        {"capability": (9, 0)},
+        {"runtime": "tensorrt 11.4.0"},
+        {"precision": "fp16"},
+        {"shapes": {"rgb": (1, 16, 8, 3)}},
+    ],
+)
+def test_an_engine_is_built_again_when_any_part_of_its_key_differs(tmp_path: Path, change: dict[str, Any]) -> None:
+    build = Builder()
+    cached_engine(tmp_path, KEY, build)
+    assert cached_engine(tmp_path, dataclasses.replace(KEY, **change), build) == b"engine 2"
+    assert cached_engine(tmp_path, KEY, build) == b"engine 1"
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"x" + b[41:]])
+def test_a_damaged_engine_is_built_again(tmp_path: Path, damage: Any) -> None:
+    build = Builder()
+    cached_engine(tmp_path, KEY, build)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    assert cached_engine(tmp_path, KEY, build) == b"engine 2"
+    assert cached_engine(tmp_path, KEY, build) == b"engine 2"
+
+
+def test_a_failed_build_leaves_no_file(tmp_path: Path) -> None:
+    def fail() -> bytes:
+        raise BackendError("out of memory")
+
+    with pytest.raises(BackendError):
+        cached_engine(tmp_path, KEY, fail)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert cached_engine(tmp_path / "file" / "cache", KEY, Builder()) == b"engine 1"
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
+
+
+def shapes(bundle: Bundle, mode: Mode) -> dict[str, tuple[int, ...]]:
+    size = (bundle.manifest.height, bundle.manifest.width)
+    return {s.value: (1, *size, 3) if s.value == "rgb" else (1, *size) for s in mode.sensors}
+
+
+@pytest.mark.parametrize("mode", [Mode.FUSION, Mode.RGB, Mode.DEPTH])
+def test_exported_models_parse_and_build_in_the_tensorrt_family(rtx: Any, exported: Bundle, mode: Mode) -> None:
+    engine = build_engine(rtx, exported.model_bytes(mode), shapes(exported, mode))
+    assert len(engine) > 10_000
+
+
+def test_what_tensorrt_cannot_parse_is_refused_with_its_reason(rtx: Any, tmp_path: Path) -> None:
+    bundle = write_test_bundle(tmp_path / "bundle", 8, 8, modes=[Mode.RGB])  # gathers from an uint8 image
+    with pytest.raises(BackendError, match=r"cannot parse the model: .*Gather"):
+        build_engine(rtx, bundle.model_bytes(Mode.RGB), shapes(bundle, Mode.RGB))
+
+
+def test_a_build_stops_at_its_time_limit(rtx: Any, exported: Bundle) -> None:
+    with pytest.raises(BackendError, match="more than 0 s"):
+        build_engine(rtx, exported.model_bytes(Mode.RGB), shapes(exported, Mode.RGB), timeout_s=0.0)

@@ -27,7 +27,7 @@ from .method import Method
 from .primkd import PrimKdConfig, PrimKdMethod
 from .run_folder import RunFolder, plain, write_atomically
 from .settings import DataConfig, open_data
-from .single import SingleMethod
+from .single import SingleMethod, mode_of
 
 TEST_SIZE = (480, 640)
 """(height, width) of the images that the bundle is scored on."""
@@ -79,6 +79,23 @@ class StageShares:
 
 
 @dataclass(frozen=True)
+class WarmConfig:
+    """A first phase of every stage on small images, whose steps cost a fraction of those at full size.
+
+    Attributes:
+        share: part of the stage's time (or steps) that it takes, 0 = no such phase.
+        size: (height, width) of its images.
+        scales: smallest and largest factor of the rendered images in it.
+        lr: its peak learning rate.
+    """
+
+    share: float = 0.0
+    size: tuple[int, int] = (120, 160)
+    scales: tuple[float, float] = (0.45, 0.9)
+    lr: float = 3e-3
+
+
+@dataclass(frozen=True)
 class BundleConfig:
     """The whole recipe.
 
@@ -90,6 +107,7 @@ class BundleConfig:
             two threads in one.
         shares: how `minutes` is divided.
         scenes: what is rendered.
+        warm: the first phase of every stage.
         data: augmentation; root, size and splits are set by the recipe.
         train: engine settings of every stage.
         crodino: options of CroDiNo-KD.
@@ -102,11 +120,20 @@ class BundleConfig:
     parallel: bool = True
     shares: StageShares = field(default_factory=StageShares)
     scenes: SceneConfig = field(default_factory=SceneConfig)
+    warm: WarmConfig = field(default_factory=WarmConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
     primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
     name: str = "rooms"
+
+
+Build = Callable[[str], SegmentationModel]
+"""Gives the network of a name in the models file, new or trained so far."""
+
+
+def _part(train: TrainConfig, share: float) -> TrainConfig:
+    return replace(train, minutes=train.minutes * share, steps=max(1, round(train.steps * share)))
 
 
 class Recipe:
@@ -153,20 +180,20 @@ class Recipe:
 
     def teacher(self) -> None:
         """Train the primary modality's model alone."""
-        self._fit("teacher", lambda: SingleMethod(self._new("teacher")))
+        self._fit("teacher", lambda new: SingleMethod(new("teacher")))
 
     def fusion(self) -> None:
         """Train the RGB-D student under the teacher's guidance."""
         self._fit(
             "fusion",
-            lambda: PrimKdMethod(self._new("fusion"), self._trained("teacher"), self._config.primkd),
+            lambda new: PrimKdMethod(new("fusion"), self._trained("teacher"), self._config.primkd),
         )
 
     def crodino(self) -> None:
         """Train the RGB and the depth model together."""
         self._fit(
             "crodino",
-            lambda: CrodinoMethod(self._new("rgb"), self._new("depth"), self._config.crodino),
+            lambda new: CrodinoMethod(new("rgb"), new("depth"), self._config.crodino),
         )
 
     def _baseline(self, mode: str) -> None:
@@ -175,26 +202,43 @@ class Recipe:
         run = self._run(rival)
         if not run.finished:
             raise UserError(f"Stage baseline_{mode} takes its steps from stage {rival}; run that first.")
-        steps = int(run.read_result()["steps"])
-        self._fit(f"baseline_{mode}", lambda: SingleMethod(self._new(mode)), steps)
+        warm = self._run(f"{rival}_warm")
+        parts = [int(r.read_result()["steps"]) for r in (warm, run) if r.finished]
+        share = parts[0] / sum(parts) if len(parts) > 1 else 0.0
+        same = replace(self._config, warm=replace(self._config.warm, share=share))
+        Recipe(same, self._work, self._report)._fit(f"baseline_{mode}", lambda new: SingleMethod(new(mode)), sum(parts))
 
-    def _fit(self, stage: str, build: Callable[[], Method], steps: int = 0) -> None:
-        config = self._config
-        if steps:
-            train = replace(config.train, steps=steps, minutes=0.0)
-        else:
-            train = replace(config.train, minutes=config.minutes * config.shares.of(stage, config.parallel))
-        run = self._run(stage)
+    def _fit(self, stage: str, build: Callable[[Build], Method], steps: int = 0) -> None:
+        """Train in one or two phases; the second starts from the models of the first."""
+        config, warm = self._config, self._config.warm
+        minutes = 0.0 if steps else config.minutes * config.shares.of(stage, config.parallel)
+        train = replace(config.train, steps=steps or config.train.steps, minutes=minutes)
+        data = config.data
+        new: Build = self._new
+        if warm.share > 0:
+            first = _part(train, warm.share)
+            first = replace(first, optimizer=replace(train.optimizer, lr=warm.lr))
+            small = replace(data, size=warm.size, scales=warm.scales, between=True)
+            self._fit_phase(f"{stage}_warm", lambda: build(self._new), first, small)
+            train = _part(train, 1 - warm.share)
+
+            def new(name: str) -> SegmentationModel:
+                return load_model(self._run(f"{stage}_warm").models / self._mode(name))
+
+        self._fit_phase(stage, lambda: build(new), train, data)
+
+    def _fit_phase(self, name: str, build: Callable[[], Method], train: TrainConfig, data: DataConfig) -> None:
+        run = self._run(name)
         if not run.finished:
             seed_everything(train)
             method = build()
-            scenes = replace(self._config.data, root=str(self._work / "scenes"))
-            data, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
-            settings = {"stage": stage, **plain(config), "train": plain(train)}
-            fit(method, data, train, run, settings, resume=True, report=self._report)
+            scenes = replace(data, root=str(self._work / "scenes"))
+            samples, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
+            settings = {"stage": name, **plain(self._config), "train": plain(train), "data": plain(data)}
+            fit(method, samples, train, run, settings, resume=True, report=self._report)
         result = run.read_result()
         scores = {k: round(v, 4) for k, v in result["validation"].items() if k.startswith("val/miou")}
-        self._report(f"{stage}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")
+        self._report(f"{name}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")
 
     def _run(self, stage: str) -> RunFolder:
         return RunFolder(self._work / "runs" / stage)
@@ -208,6 +252,9 @@ class Recipe:
         if name not in specs:
             raise UserError(f"{path} describes no network '{name}'; add it.")
         return build_model(ModelSpec.from_dict(specs[name]))
+
+    def _mode(self, name: str) -> str:
+        return mode_of(self._new(name))
 
     def _trained(self, stage: str) -> SegmentationModel:
         folder = self._run(stage).models

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.evaluation.accuracy import Truth, measure
+from rgbd_seg_ros.evaluation.accuracy import Truth, comparable, measure
 from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.page import show, write_page
 from rgbd_seg_ros.evaluation.report import build_report, write_report
@@ -62,8 +62,9 @@ class Play:
         return scheduled(healthy_records(frames, epoch_ns, self.duration_ns), injector)
 
     def truth(self) -> Truth | None:
-        """Ground truth by stream and number of the frame in the play; None where the input has none."""
-        if self.sequence.label_set is None:
+        """Ground truth by stream and number of the frame in the play; None where there is none for these classes."""
+        truth_set = self.sequence.label_set
+        if truth_set is None or not comparable(truth_set, self.bundle.manifest.label_set):
             return None
         labels: dict[Sensor, list[Any]] = {sensor: [] for sensor in Sensor}
         for frame in self.sequence.bounced(self.duration_ns):
@@ -100,7 +101,11 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
     if args.duration:
         scenario = replace(scenario, duration=args.duration)
     bundle = load_bundle(args.bundle or default_bundle())
-    return Play(_sequence(args, scenario, bundle, work), scenario, bundle, args.seed)
+    play = Play(_sequence(args, scenario, bundle, work), scenario, bundle, args.seed)
+    truth_set, label_set = play.sequence.label_set, bundle.manifest.label_set
+    if truth_set is not None and not comparable(truth_set, label_set):
+        console.print(f"no mIoU: the truth has the classes of {truth_set.name}, the bundle those of {label_set.name}")
+    return play
 
 
 def load_scenario(name: str) -> Scenario:

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
         work = Path(temporary)
         play = _play.prepare(args, work)
-        if args.oracles and play.sequence.label_set is None:
-            raise UserError(f"--oracles needs ground truth, and {play.sequence.name} has none")
+        if args.oracles and play.truth() is None:
+            raise UserError(f"--oracles needs ground truth in the bundle's classes, and {play.sequence.name} has none")
         recording = _simulated(args, play) if args.simulate else _live(args, play, work)
         facts: dict[str, Any] = {"backend": args.backend, "simulated": args.simulate}
         if args.oracles:

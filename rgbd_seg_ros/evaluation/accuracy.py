@@ -115,6 +115,11 @@ def measure(
     return result
 
 
+def comparable(truth_set: LabelSet, label_set: LabelSet) -> bool:
+    """Whether a ground truth can be expressed in the label set of a bundle."""
+    return truth_set.classes == label_set.classes or (truth_set.name, label_set.name) == ("nyu40", "nyu13")
+
+
 def translation(truth_set: LabelSet, label_set: LabelSet) -> Label:
     """Table of 256 entries from the classes of a ground truth to those of a bundle.
 
@@ -122,15 +127,15 @@ def translation(truth_set: LabelSet, label_set: LabelSet) -> Label:
         UserError: when there is no such translation.
     """
     table = np.full(256, UNLABELLED, np.uint8)
-    if truth_set.classes == label_set.classes:
-        table[: len(label_set.classes)] = np.arange(len(label_set.classes))
-    elif (truth_set.name, label_set.name) == ("nyu40", "nyu13"):
-        table[:40] = NYU40_TO_NYU13
-    else:
+    if not comparable(truth_set, label_set):
         raise UserError(
             f"the ground truth has the classes of {truth_set.name}, the bundle those of {label_set.name}: "
             "they cannot be compared; use a bundle trained for these classes"
         )
+    if truth_set.classes == label_set.classes:
+        table[: len(label_set.classes)] = np.arange(len(label_set.classes))
+    else:
+        table[:40] = NYU40_TO_NYU13
     return table
 
 

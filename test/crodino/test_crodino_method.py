@@ -1,0 +1,157 @@
+"""What the joint training promises."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from crodino_parts import CLASSES, coupled_batch, decoupled_batch, small_method, small_model
+from torch.utils.flop_counter import FlopCounterMode
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models import ModelSpec, build_model, load_model, save_model
+from rgbd_seg_training.crodino import CrodinoConfig, CrodinoMethod
+from rgbd_seg_training.method import gradient_shares
+
+ALL = {"w_aux": 1.0, "w_con": 0.05, "w_disc": 0.1, "w_orth": 0.1, "w_mutual": 0.5}
+OFF = dict.fromkeys(ALL, 0.0)
+
+
+@pytest.mark.parametrize("contrast", ["pooled", "prototype", "pixel"])
+@pytest.mark.parametrize("batch", [coupled_batch(), decoupled_batch()], ids=["coupled", "decoupled"])
+def test_gradients_of_the_contrast_reach_the_invariant_half_and_never_the_specific_half(
+    contrast: str, batch: dict
+) -> None:
+    method = small_method(**OFF | {"w_con": 1.0}, contrast=contrast)
+    terms = {t.name: t.value for t in method.training_losses(batch)}
+    for deepest in method.share_points().values():
+        (gradient,) = torch.autograd.grad(terms["contrast"], deepest, retain_graph=True)
+        half = deepest.shape[1] // 2
+        assert gradient[:, :half].abs().sum() > 0
+        assert gradient[:, half:].abs().sum() == 0
+
+
+def test_gradients_of_the_modality_classifier_reach_the_specific_half_alone() -> None:
+    method = small_method(**OFF | {"w_disc": 1.0})
+    terms = {t.name: t.value for t in method.training_losses(coupled_batch())}
+    for deepest in method.share_points().values():
+        (gradient,) = torch.autograd.grad(terms["discrimination"], deepest, retain_graph=True)
+        half = deepest.shape[1] // 2
+        assert gradient[:, :half].abs().sum() == 0
+        assert gradient[:, half:].abs().sum() > 0
+
+
+def test_the_inference_graph_has_the_parameters_and_operations_of_the_single_modality_baseline() -> None:
+    batch = coupled_batch(1)
+    for name, trained in small_method(**ALL).deployable().items():
+        alone = small_model(name)
+        assert {k: v.shape for k, v in trained.state_dict().items()} == {
+            k: v.shape for k, v in alone.state_dict().items()
+        }
+        counts = []
+        for model in (trained.eval(), alone.eval()):
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                model(**{name: batch[name]})
+            counts.append(counter.get_total_flops())
+        assert counts[0] == counts[1] > 0
+
+
+def test_each_trained_model_loads_alone_and_labels_as_before(tmp_path: Path) -> None:
+    batch = coupled_batch()
+    for name, model in small_method(**ALL).deployable().items():
+        model.eval()
+        save_model(model, tmp_path / name)
+        with torch.no_grad():
+            assert torch.equal(load_model(tmp_path / name)(**{name: batch[name]}), model(**{name: batch[name]}))
+
+
+@pytest.mark.parametrize("term", ["w_aux", "w_con", "w_disc", "w_orth", "w_mutual"])
+def test_a_term_of_weight_zero_is_neither_listed_nor_has_it_any_parameters(term: str) -> None:
+    listed = {t.name for t in small_method(**ALL).training_losses(decoupled_batch())}
+    method = small_method(**ALL | {term: 0.0})
+    left = {t.name for t in method.training_losses(decoupled_batch())}
+    assert len(listed - left) == 1
+    everything_off = small_method(**OFF)
+    both = sum(p.numel() for m in everything_off.models.values() for p in m.parameters())
+    assert sum(p.numel() for p in everything_off.parameters()) == both
+
+
+def test_every_trainable_parameter_gets_a_gradient_when_all_terms_are_on() -> None:
+    method = small_method(**ALL)
+    torch.stack([t.weighted for t in method.training_losses(decoupled_batch())]).sum().backward()
+    assert [n for n, p in method.named_parameters() if p.grad is None] == []
+
+
+def test_the_contrast_is_absent_before_its_ramp_and_full_after_it() -> None:
+    method = small_method(w_con=0.05, contrast_ramp=(0.2, 0.6))
+    weights = []
+    for progress in (0.1, 0.4, 0.6, 1.0):
+        method.set_progress(progress)
+        weights.append({t.name: t.weight for t in method.training_losses(coupled_batch())}.get("contrast", 0.0))
+    assert weights == pytest.approx([0.0, 0.025, 0.05, 0.05])
+
+
+def test_one_auxiliary_decoder_serves_all_four_parts_unless_the_control_asks_for_four() -> None:
+    def auxiliary(shared: bool) -> int:
+        return sum(p.numel() for p in small_method(aux_shared=shared).auxiliary.parameters())
+
+    assert auxiliary(False) == 4 * auxiliary(True)
+
+
+def test_shuffled_pairs_contrast_every_image_with_the_partner_of_another() -> None:
+    batch = coupled_batch()
+    values = []
+    for shuffled in (False, True):
+        method = small_method(**OFF | {"w_con": 1.0}, shuffle_pairs=shuffled).eval()
+        values.append(float(method.training_losses(batch)[-1].value))
+    batch["depth"] = batch["depth"].roll(1, 0)
+    batch["label"] = batch["label"]
+    rolled = small_method(**OFF | {"w_con": 1.0}).eval().training_losses(batch)[-1].value
+    assert values[0] != pytest.approx(values[1])
+    assert values[1] == pytest.approx(float(rolled), rel=1e-4)
+
+
+def test_gradient_shares_of_all_terms_add_up_to_one_at_the_deepest_features() -> None:
+    method = small_method(**ALL)
+    terms = method.training_losses(decoupled_batch())
+    shares = gradient_shares(terms, method.share_points())
+    for point in ("h_rgb", "h_depth"):
+        assert sum(v for k, v in shares.items() if k.startswith(point)) == pytest.approx(1)
+    assert shares["h_depth/segmentation_rgb"] == 0
+    assert shares["h_rgb/contrast"] > 0
+
+
+def test_a_queue_adds_negatives_and_keeps_embeddings_of_earlier_batches() -> None:
+    method = small_method(**OFF | {"w_con": 1.0}, queue=8)
+    first = float(method.training_losses(coupled_batch())[-1].value)
+    assert first < math.log(3) * 3
+    for _ in range(3):
+        method.training_losses(coupled_batch())[-1].value.backward()
+    assert int(method.queue.filled) == 12
+    assert method.queue.rgb.norm(dim=1) == pytest.approx(torch.ones(8), abs=1e-4)
+
+
+def test_models_that_do_not_fit_together_are_refused() -> None:
+    other = build_model(
+        ModelSpec("lightfpn", "resnet10t", CLASSES, ("depth",), options={"encoder": {"channels": [8, 16, 24, 40]}})
+    )
+    with pytest.raises(UserError, match="32 channels"):
+        CrodinoMethod(small_model("rgb"), other, CrodinoConfig())
+
+
+@pytest.mark.parametrize(
+    "options", [{"w_con": -1.0}, {"temperature": 0.0}, {"contrast_ramp": (0.5, 0.2)}, {"mutual_ramp": (0.0, 1.5)}]
+)
+def test_options_out_of_range_are_refused(options: dict) -> None:
+    with pytest.raises(UserError, match=next(iter(options))):
+        CrodinoConfig(**options)
+
+
+def test_a_batch_without_any_label_gives_finite_losses() -> None:
+    batch = coupled_batch()
+    batch["label"] = torch.full_like(batch["label"], 255)
+    for contrast in ("pooled", "prototype", "pixel"):
+        for term in small_method(**ALL, contrast=contrast).training_losses(batch):
+            assert torch.isfinite(term.value), (contrast, term.name)

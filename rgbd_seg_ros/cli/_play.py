@@ -37,7 +37,8 @@ from rgbd_seg_ros.replay.source import open_source
 
 console = Console(highlight=False)
 CACHE = Path(".cache") / "sequences"
-RENDERED_S = 10.0
+RANDOM_S = 60.0
+RENDERED_S = 8.0
 """Rendered sequences are played forth and back; a longer one would only take longer to render."""
 
 
@@ -97,9 +98,7 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
     Raises:
         UserError: when something is missing or damaged.
     """
-    scenario = load_scenario(args.scenario)
-    if args.duration:
-        scenario = replace(scenario, duration=args.duration)
+    scenario = load_scenario(args.scenario, args.duration)
     bundle = load_bundle(args.bundle or default_bundle())
     play = Play(_sequence(args, scenario, bundle, work), scenario, bundle, args.seed)
     truth_set, label_set = play.sequence.label_set, bundle.manifest.label_set
@@ -108,9 +107,15 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
     return play
 
 
-def load_scenario(name: str) -> Scenario:
-    """The scenario of a file or of the library; `demo` is the story of the demo."""
-    return Scenario.load(config_file("demo.yaml") if name == "demo" else name)
+def load_scenario(name: str, duration: float | None = None) -> Scenario:
+    """The scenario of a file or of the library; `demo` is the story of the demo, `random:SEED` faults by chance."""
+    kind, _, seed = name.partition(":")
+    if kind == "random":
+        if not seed.isdigit():
+            raise UserError(f"scenario {name}: write it as random:SEED with a whole number")
+        return Scenario.random(int(seed), duration or RANDOM_S)
+    scenario = Scenario.load(config_file("demo.yaml") if name == "demo" else name)
+    return replace(scenario, duration=duration) if duration else scenario
 
 
 def _sequence(args: argparse.Namespace, scenario: Scenario, bundle: Bundle, work: Path) -> Sequence:

@@ -149,9 +149,7 @@ def play_job(job: Job) -> list[dict[str, Any]]:
     label = MemoLabeller(segmenter) if segmenter else None
     rows = []
     for name in job.scenarios:
-        scenario = _play.load_scenario(name)
-        if job.duration:
-            scenario = replace(scenario, duration=job.duration)
+        scenario = _play.load_scenario(name, job.duration)
         play = _play.Play(sequence, scenario, bundle, job.seed)
         try:
             rows.append(campaign_row(scenario.name, job.seed, _report(play, label)))

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulate", action="store_true", help="in virtual time without ROS: as fast as the models run, none lost"
     )
+    parser.add_argument(
+        "--no-labels", action="store_true", help="record no label images, for plays of hours: no mIoU, no video"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="of the play over ROS (default: %(default)s)")
     parser.add_argument("--clock", action="store_true", help="publish /clock and run the node on it")
     parser.add_argument(
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         if args.oracles:
             facts["oracles"] = _oracles(args, play)
         report = _play.evaluate_recording(play, recording, facts)
-        _play.write_outputs(play, recording, report, args.out, not args.no_video)
+        _play.write_outputs(play, recording, report, args.out, not (args.no_video or args.no_labels))
     _play.print_table(report)
     if args.oracles:
         _print_oracles(report["oracles"])
@@ -66,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _live(args: argparse.Namespace, play: _play.Play, work: Path) -> Recording:
-    options = LiveOptions(play.bundle.folder, args.seed, args.speed, node_parameters(args), clock=args.clock)
+    options = LiveOptions(play.bundle.folder, args.seed, args.speed, node_parameters(args),
+                          keep_labels=not args.no_labels, clock=args.clock)  # fmt: skip
     with _play.console.status(f"playing {play.scenario.duration / args.speed:.0f} s over ROS 2"):
         return play_live(play.sequence.folder, play.scenario, options, work / "logs")
 

@@ -66,6 +66,10 @@ included.</p>
 <td class="n">{% if v %}{{ show(v.p50) }} / {{ show(v.p95) }}{% endif %}</td>
 {% endfor %}</tr>{% endfor %}</table>
 
+{% if report.node_memory %}<p>Memory of the node: {{ report.node_memory.start_mib }} MiB at the start,
+{{ report.node_memory.end_mib }} MiB at the end, {{ report.node_memory.max_mib }} MiB at most; slope
+{{ report.node_memory.slope_mib_per_hour }} MiB an hour over {{ report.node_memory.watched_s }} s.</p>{% endif %}
+
 <h2>Made with</h2>
 <table>{% for group in (report.machine, report.versions) %}{% for key, value in group.items() %}
 <tr><td>{{ key }}</td><td>{{ value }}</td></tr>{% endfor %}{% endfor %}

@@ -62,6 +62,7 @@ def build_report(
         "latency_ms": timing.latencies(joined),
         "node_stages_ms": timing.stages(recording),
         "label_rate_hz": timing.label_rates(recording, scenario),
+        "node_memory": timing.memory(recording),
         "machine": machine_facts(),
         "versions": version_facts(),
     }

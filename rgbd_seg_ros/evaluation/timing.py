@@ -15,6 +15,7 @@ from rgbd_seg_ros.replay.scenario import Scenario
 
 CAUSE_WINDOW_S = 1.0
 """A switch within this time after the start or end of a fault is put down to it."""
+MEMORY_SAMPLES = 10
 START_GRACE_S = 1.0
 """Switches up to here belong to the start of the streams."""
 
@@ -66,6 +67,26 @@ def label_rates(recording: Recording, scenario: Scenario) -> dict[str, float]:
         if before.mode is after.mode and scenario.best_mode(middle_ns) is not Mode.NONE:
             spans[before.mode.value].append((after.at_ns - before.at_ns) / 1e9)
     return {mode: round(len(gaps) / sum(gaps), 2) for mode, gaps in spans.items() if sum(gaps) > 0}
+
+
+def memory(recording: Recording) -> dict[str, float] | None:
+    """Resident memory of the node: at the start, at the end, at most (MiB) and its slope in MiB an hour.
+
+    The slope is that of the least-squares line through all samples but those of the first fifth of the play, in
+    which allocators and caches fill; None where the node was not watched long enough.
+    """
+    settled = [(at, mib) for at, mib in recording.memory if at - recording.started_ns > recording.duration_ns / 5]
+    if len(settled) < MEMORY_SAMPLES:
+        return None
+    hours = [(at - settled[0][0]) / 3.6e12 for at, _ in settled]
+    values = [mib for _, mib in settled]
+    return {
+        "start_mib": round(recording.memory[0][1], 1),
+        "end_mib": round(values[-1], 1),
+        "max_mib": round(max(mib for _, mib in recording.memory), 1),
+        "slope_mib_per_hour": round(float(np.polyfit(hours, values, 1)[0]), 2),
+        "watched_s": round(hours[-1] * 3600, 1),
+    }
 
 
 def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from rgbd_seg_ros.replay.domain import private_domain
 from rgbd_seg_ros.replay.recording import PLAYER_FILE, Recording, load_recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
+MEMORY_EVERY_S = 1.0
 STOP_S = 15.0
 """A process that has not ended this long after SIGINT is killed."""
 
@@ -58,7 +60,7 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
         segmenter = _Process("segmenter_node", _node_arguments(options), env, folder)
         player = _Process("replay_player", _player_arguments(source, scenario_file, options, folder), env, folder)
         try:
-            _wait_for(player, (segmenter, recorder), scenario.duration / options.scale + options.start_timeout_s + 30)
+            _wait_for(player, segmenter, recorder, scenario.duration / options.scale + options.start_timeout_s + 30)
             time.sleep(0.3)  # the last status is on its way to the recorder
         finally:
             codes = [process.stop() for process in (player, recorder, segmenter)]
@@ -66,7 +68,9 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
         raise UserError(f"the recorder failed: {recorder.last_words()}")
     if codes[2] not in (0, -signal.SIGINT):
         raise UserError(f"the segmenter ended with status {codes[2]}: {segmenter.last_words()}")
-    return load_recording(folder)
+    recording = load_recording(folder)
+    recording.memory = [(at_ns, mib) for at_ns, mib in segmenter.memory if at_ns >= recording.started_ns]
+    return recording
 
 
 def _node_arguments(options: LiveOptions) -> list[str]:
@@ -86,17 +90,21 @@ def _player_arguments(source: Path, scenario: Path, options: LiveOptions, folder
     ]
 
 
-def _wait_for(player: _Process, others: tuple[_Process, ...], timeout_s: float) -> None:
+def _wait_for(player: _Process, segmenter: _Process, recorder: _Process, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
+    next_sample = 0.0
     while player.running:
-        for process in others:
+        if time.monotonic() >= next_sample:
+            next_sample = time.monotonic() + MEMORY_EVERY_S
+            segmenter.sample_memory()
+        for process in (segmenter, recorder):
             if not process.running:
                 raise UserError(f"{process.name} ended during the play: {process.last_words()}")
         if time.monotonic() > deadline:
             raise UserError(f"the play has not ended after {timeout_s:.0f} s: {player.last_words()}")
         time.sleep(0.1)
     if player.stop() != 0:
-        hint = " ".join(f"{p.name}: {p.last_words()}" for p in others)
+        hint = " ".join(f"{p.name}: {p.last_words()}" for p in (segmenter, recorder))
         raise UserError(f"the player failed: {player.last_words()} {hint}".strip())
 
 
@@ -105,6 +113,7 @@ class _Process:
 
     def __init__(self, module: str, arguments: list[str], env: dict[str, str], folder: Path) -> None:
         self.name = module
+        self.memory: list[tuple[int, float]] = []
         self._log = folder / f"{module}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -118,6 +127,13 @@ class _Process:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    def sample_memory(self) -> None:
+        """Notes (steady time in ns, resident memory in MiB); nothing where the system does not tell."""
+        statm = Path(f"/proc/{self._process.pid}/statm")
+        if statm.exists():
+            pages = int(statm.read_text().split()[1])
+            self.memory.append((time.monotonic_ns(), pages * resource.getpagesize() / 2**20))
 
     def stop(self) -> int:
         """Ends the process and gives its exit status."""

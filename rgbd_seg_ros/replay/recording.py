@@ -103,6 +103,7 @@ class Recording:
         outputs: label images in the order of their arrival.
         drops, switches, health: as the node reported them.
         received: messages that reached the node, by its own count.
+        memory: (steady time, resident MiB) of the node's process; empty where it was not watched.
         unexplained_labels: label images that came without a status or statuses without a label image.
     """
 
@@ -114,6 +115,7 @@ class Recording:
     switches: list[Switch] = field(default_factory=list)
     health: list[HealthSample] = field(default_factory=list)
     received: dict[Sensor, int] = field(default_factory=lambda: dict.fromkeys(Sensor, 0))
+    memory: list[tuple[int, float]] = field(default_factory=list)
     unexplained_labels: int = 0
 
     def play_s(self, steady_ns: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
@@ -141,6 +142,22 @@ class Scenario:
         if duration <= 0:
             raise UserError(f"scenario {default_name}: duration must be more than 0 seconds")
         return cls(str(data.get("name", default_name)), duration, faults, str(data.get("description", "")))
+
+    @classmethod
+    def random(cls, seed: int, duration: float) -> Scenario:
+        """A soak: a fault of any kind on any stream every few seconds, never two on one stream at once."""
+        rng = np.random.default_rng(seed)
+        faults: list[Fault] = []
+        at = 3.0
+        while at < duration:
+            kind = KINDS[str(rng.choice(sorted(KINDS)))]
+            choices = [s.value for s in Sensor if s in kind.streams] + (["both"] if len(kind.streams) == 2 else [])
+            length = float(rng.uniform(0.3, 4.0))
+            faults.append(
+                Fault(kind.name, str(rng.choice(choices)), round(at, 3), round(length, 3), seed=int(rng.integers(1000)))
+            )
+            at += length + float(rng.uniform(0.5, 4.0))
+        return cls(f"random-{seed}", duration, tuple(faults), "Faults of every kind at random.")
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads."""

@@ -12,7 +12,7 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.report import build_report, failures, read_report, write_report
-from rgbd_seg_ros.evaluation.timing import label_rates, switches
+from rgbd_seg_ros.evaluation.timing import label_rates, memory, switches
 from rgbd_seg_ros.replay.recording import (
     LABEL_FILE,
     PLAYER_FILE,
@@ -185,3 +185,17 @@ def test_a_status_without_its_label_image_covers_nothing(tmp_path: Path) -> None
 def test_logs_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"player\.json"):
         load_recording(tmp_path)
+
+
+def test_memory_that_grows_has_a_slope_and_flat_memory_has_none() -> None:
+    seconds = 1_000_000_000
+    played = Recording(0, 100 * seconds)
+    played.memory = [(t * seconds, 100.0 + t / 36) for t in range(100)]
+    grown = memory(played)
+    assert grown is not None
+    assert grown["slope_mib_per_hour"] == pytest.approx(100.0, abs=0.1)
+    assert grown["max_mib"] == pytest.approx(102.8, abs=0.1)
+    played.memory = [(t * seconds, 100.0 + (50 if t < 10 else 60)) for t in range(100)]
+    assert memory(played)["slope_mib_per_hour"] == pytest.approx(0.0, abs=1e-6)
+    played.memory = played.memory[:5]
+    assert memory(played) is None

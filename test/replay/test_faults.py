@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -326,3 +328,11 @@ def test_the_best_mode_follows_the_streams_that_are_not_lost() -> None:
 
 def test_every_lost_kind_says_how_it_is_noticed() -> None:
     assert all(k.expected for k in KINDS.values() if k.effect is not Effect.DEGRADED)
+
+
+def test_a_random_scenario_is_valid_and_the_same_again_and_never_two_faults_at_once() -> None:
+    scenario = Scenario.random(3, 300.0)
+    assert scenario == Scenario.random(3, 300.0) != Scenario.random(4, 300.0)
+    assert len({fault.fault for fault in scenario.faults}) > 12
+    for before, after in itertools.pairwise(scenario.faults):
+        assert before.start + before.duration < after.start

@@ -11,7 +11,7 @@ from rich.table import Table
 from rgbd_seg_ros.datasets.manifest import Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_training.data.contact_sheet import write_contact_sheet
+from rgbd_seg_training.data.contact_sheet import write_augmentation_sheet, write_contact_sheet
 from rgbd_seg_training.data.statistics import measure_set
 
 
@@ -60,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, help="prepared set, or RGB/Label folders")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write (default: contact_sheet.png in the set)")
     parser.add_argument("--split", help="split of the contact sheet (default: the first)")
+    parser.add_argument(
+        "--augmented", choices=("coupled", "decoupled"), help="also write augmented.png: what training sees"
+    )
     parser.add_argument("--workers", type=int, default=2)
 
 
@@ -70,7 +73,10 @@ def run(args: argparse.Namespace) -> PreparedSet:
     console = Console()
     console.print(frequency_table(measured))
     _print_facts(console, measured)
+    split = args.split or prepared.splits[0]
     sheet = args.sheet or prepared.root / "contact_sheet.png"
-    write_contact_sheet(prepared, args.split or prepared.splits[0], sheet)
+    write_contact_sheet(prepared, split, sheet)
+    if args.augmented:
+        write_augmentation_sheet(prepared, split, sheet.with_name("augmented.png"), args.augmented == "decoupled")
     console.print(f"every file can be read; contact sheet: {sheet}")
     return prepared

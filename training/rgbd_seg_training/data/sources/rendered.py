@@ -12,6 +12,7 @@ from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets.depth_codecs import encode_depth
 from rgbd_seg_ros.datasets.manifest import DepthFacts, Intrinsics, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
+from rgbd_seg_ros.hha import encode_hha, fill_holes
 from rgbd_seg_ros.scenes import Camera, render_sample
 from rgbd_seg_training.data.jobs import run_jobs
 from rgbd_seg_training.data.options import add_common_arguments, parse_size
@@ -37,12 +38,25 @@ def _render(writer: SetWriter, world: str, seed: int, camera: Camera, depth: Dep
     if writer.has(name):
         return
     frame = render_sample(world, seed, camera)
-    units = encode_depth(np.asarray(frame.depth), depth.metres_per_unit, depth.min_m, depth.max_m)
-    writer.write(Sample(name, frame.rgb, units, frame.label))
+    metres = np.asarray(frame.depth)
+    hha = None
+    if "hha" in writer.kinds and (metres > 0).any():
+        intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
+        hha = encode_hha(fill_holes(metres), intrinsics, metres > 0, first_pixel=0)
+    elif "hha" in writer.kinds:
+        hha = np.zeros((*metres.shape, 3), np.uint8)
+    units = encode_depth(metres, depth.metres_per_unit, depth.min_m, depth.max_m)
+    writer.write(Sample(name, frame.rgb, units, frame.label, hha))
 
 
 def prepare_rendered(
-    out: Path, world: str, counts: dict[str, int], size: tuple[int, int], seed: int = 0, workers: int = 2
+    out: Path,
+    world: str,
+    counts: dict[str, int],
+    size: tuple[int, int],
+    seed: int = 0,
+    workers: int = 2,
+    hha: bool = False,
 ) -> PreparedSet:
     """Render a prepared set.
 
@@ -53,6 +67,7 @@ def prepare_rendered(
         size: (height, width).
         seed: the same seed gives the same set.
         workers: processes.
+        hha: also write HHA images.
 
     Raises:
         UserError: `out` exists or an unfinished run had other options.
@@ -60,7 +75,8 @@ def prepare_rendered(
     label_set, depth = WORLDS[world]
     camera = Camera.default(size[1], size[0])
     plan = {"source": "rendered", "world": world, "counts": counts, "size": list(size), "seed": seed}
-    writer = SetWriter(out, plan)
+    plan |= {"hha": True} if hha else {}
+    writer = SetWriter(out, plan, hha)
     splits = {split: [f"{split}_{i:06d}" for i in range(counts.get(split, 0))] for split in SPLITS}
     jobs = [
         (scene_seed(seed, split, i), camera, depth, name)
@@ -87,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-count", type=int, help="test images (default: a tenth of --count)")
     parser.add_argument("--size", type=parse_size, default=(240, 320), metavar="HxW", help="default 240x320")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hha", action="store_true", help="also write HHA images")
     add_common_arguments(parser, source=False)
 
 
@@ -98,4 +115,4 @@ def run(args: argparse.Namespace) -> PreparedSet:
         "val": tenth if args.val_count is None else args.val_count,
         "test": tenth if args.test_count is None else args.test_count,
     }
-    return prepare_rendered(args.out, args.world, counts, args.size, args.seed, args.workers)
+    return prepare_rendered(args.out, args.world, counts, args.size, args.seed, args.workers, args.hha)

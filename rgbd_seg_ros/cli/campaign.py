@@ -30,11 +30,12 @@ from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.paths import default_bundle
 from rgbd_seg_ros.replay.live import LiveOptions, play_live
-from rgbd_seg_ros.replay.rendering import rendered
+from rgbd_seg_ros.replay.rendering import code_version, rendered
 from rgbd_seg_ros.replay.scenario import library
 from rgbd_seg_ros.replay.sequence import Sequence
 
 RENDERED_S = 6.0
+CODE = tuple(code_version(f"rgbd_seg_ros.{room}") for room in ("core", "inference", "replay", "evaluation"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,11 +122,11 @@ def _plan(
 
 
 def _result_name(job: Job) -> str:
-    """Names the play by all that decides its result, so that a changed bundle or sequence is played again."""
+    """Names the play by all that decides its result: a play with another bundle, input or code is another play."""
     name = job.scenarios[0]
     scenario = _play.load_scenario(name)
     manifest = (job.bundle / "manifest.json").read_bytes()
-    text = f"{scenario!r} {Sequence(job.sequence).facts} {job.duration} {job.live}".encode()
+    text = f"{scenario!r} {Sequence(job.sequence).facts} {job.duration} {job.live} {CODE}".encode()
     return f"{scenario.name}-{job.seed}-{hashlib.sha256(manifest + text).hexdigest()[:12]}.json"
 
 

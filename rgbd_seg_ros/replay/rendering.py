@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-import rgbd_seg_ros.scenes
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter, is_sequence
@@ -41,7 +42,7 @@ def rendered(
         progress: hears (frames done, frames in all) while rendering.
     """
     width, height = size
-    key = f"{world}-{seed}-{width}x{height}-{duration_s:g}s-{rate_hz:g}hz-{_code_version()}"
+    key = f"{world}-{seed}-{width}x{height}-{duration_s:g}s-{rate_hz:g}hz-{code_version('rgbd_seg_ros.scenes')}"
     folder = cache / key
     if is_sequence(folder):
         return Sequence(folder)
@@ -67,10 +68,13 @@ def _source_frames(stamp_ns: int, rgb: np.ndarray, depth: np.ndarray, label: np.
     yield SourceFrame(Sensor.DEPTH, stamp_ns, millimetres, label)
 
 
-def _code_version() -> str:
-    """Hash of the renderer's sources: other code, other pictures."""
-    folder = Path(str(rgbd_seg_ros.scenes.__file__)).parent
+@lru_cache
+def code_version(package: str) -> str:
+    """Hash of the Python sources of a package: a result of other code is another result."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations  # it is one of ours
+    folder = Path(next(iter(spec.submodule_search_locations)))
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -233,17 +233,19 @@ class Station:
             (sensor, stamp) of every message sent.
         """
         sent: list[tuple[Sensor, int]] = []
-        start = time.monotonic()
+        start, first_stamp_ns = time.monotonic(), time.time_ns()
         for number in range(frames):
             time.sleep(max(0.0, start + number / rate_hz - time.monotonic()))
-            sent += self._send(number, sensors, change)
+            # Stamps keep the rate of a camera even where a busy machine holds this loop up.
+            sent += self._send(number, first_stamp_ns + round(number * 1e9 / rate_hz), sensors, change)
         self.sent += sent
         if settle:
             self.wait("every frame accounted for", lambda: self.accounted() >= set(self.sent))
         return sent
 
-    def _send(self, number: int, sensors: Iterable[Sensor], change: Change | None) -> list[tuple[Sensor, int]]:
-        stamp_ns = time.time_ns()
+    def _send(
+        self, number: int, stamp_ns: int, sensors: Iterable[Sensor], change: Change | None
+    ) -> list[tuple[Sensor, int]]:
         self._index += 1
         sent = []
         self._camera_info.publish(camera_info_message(CAMERA, stamp_ns, "optical"))
@@ -273,6 +275,12 @@ class Station:
         """(sensor, stamp, reason) of every drop reported."""
         return [(Sensor(s), stamp, why) for v in self.values() for s, stamp, why in json.loads(v["drops"])]
 
+    def assert_labelled(self, frames: Iterable[tuple[Sensor, int]]) -> None:
+        """Fail with the fate of every frame of `frames` that no label image covers."""
+        fates = {(sensor, stamp): why for sensor, stamp, why in self.drops()}
+        lost = sorted(set(frames) - self.covered(), key=lambda frame: frame[1])
+        assert not lost, f"without a label: {[(s.value, t, fates.get((s, t), 'no word of it')) for s, t in lost]}"
+
     def accounted(self) -> set[tuple[Sensor, int]]:
         """Frames that were labelled or reported as dropped."""
         return self.covered() | {(sensor, stamp) for sensor, stamp, _ in self.drops()}
@@ -280,6 +288,11 @@ class Station:
     def modes(self) -> list[str]:
         """Mode of every output, in order, without the reports that belong to none."""
         return [v["mode"] for v in self.values() if v["mode"] != "none"]
+
+    def assert_settled(self, mode: str) -> None:
+        """Fail unless most of the last ten outputs are of one mode; a busy machine may delay a frame among them."""
+        last = self.modes()[-10:]
+        assert last.count(mode) >= 5, f"modes of the last outputs: {last}"
 
     def diagnostic(self, name: str) -> DiagnosticStatus | None:
         """The newest status of `/diagnostics` called `rgbd_segmenter: <name>`."""

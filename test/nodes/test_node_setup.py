@@ -19,7 +19,7 @@ from rgbd_seg_ros.inference.testing import write_test_bundle
 from rgbd_seg_ros.nodes.parameters import SPECS
 from rgbd_seg_ros.paths import config_file
 
-pytestmark = [pytest.mark.ros, pytest.mark.xdist_group("ros_node")]
+pytestmark = pytest.mark.ros
 Start = Callable[..., tuple[NodeProcess, Station]]
 
 
@@ -51,6 +51,15 @@ def test_starts_alone_and_ends_cleanly_on_interrupt(start: Start) -> None:
     assert station.state() == "active"
     assert process.stop() == 0, process.log.read_text()
     station.wait("a last status", lambda: station.values()[-1]["mode"] == "none")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_ends_cleanly_on_interrupt_after_its_models_were_unloaded(start: Start, backend: str) -> None:
+    pytest.importorskip(backend)
+    process, station = start(backend=backend)
+    station.wait_connected()
+    assert station.change_state("deactivate", "cleanup")
+    assert process.stop() == 0, process.log.read_text()
 
 
 def test_stays_inactive_after_a_manual_deactivate(idle: Station) -> None:

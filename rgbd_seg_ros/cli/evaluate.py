@@ -111,9 +111,10 @@ def _print_oracles(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_comparison(before: Path, after: Path) -> None:
-    table = Table("", title_justify="left")
+    table = Table()
+    table.add_column("", no_wrap=True)
     for path in (before, after):
-        table.add_column(str(path), justify="right")
+        table.add_column(str(path), justify="right", overflow="fold")
     for name, old, new in compare_reports(read_report(before), read_report(after)):
         table.add_row(name, show(old), show(new))
     _play.console.print(table)

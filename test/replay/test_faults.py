@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,3 +337,11 @@ def test_a_random_scenario_is_valid_and_the_same_again_and_never_two_faults_at_o
     assert len({fault.fault for fault in scenario.faults}) > 12
     for before, after in itertools.pairwise(scenario.faults):
         assert before.start + before.duration < after.start
+
+
+def test_the_documentation_lists_every_kind_with_its_default_strength() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "replay.md").read_text()
+    for name, kind in KINDS.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
+        assert kind.unit == "unused" or f"({kind.strength:g})" in row
+        assert kind.effect is Effect.DEGRADED or f"{kind.detected_s:g} s" in row

@@ -121,3 +121,13 @@ def test_resuming_with_other_settings_names_the_setting(tmp_path: Path) -> None:
     train(tmp_path, toy_config())
     with pytest.raises(UserError, match="batch_size"):
         train(tmp_path, toy_config(batch_size=5), resume=True)
+
+
+def test_a_method_with_loaded_models_in_eval_mode_trains_in_train_mode(tmp_path: Path) -> None:
+    def build() -> ToyMethod:
+        method = ToyMethod()
+        method.eval()
+        return method
+
+    method = train(tmp_path, toy_config(epochs=1), build)
+    assert int(method.model.norm.num_batches_tracked) == 5

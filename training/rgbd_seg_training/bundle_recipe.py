@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -128,8 +128,17 @@ class BundleConfig:
     name: str = "rooms"
 
 
-Build = Callable[[str], SegmentationModel]
-"""Gives the network of a name in the models file, new or trained so far."""
+class Networks(Protocol):
+    """Where a phase of a stage takes its networks from."""
+
+    def __call__(self, name: str) -> SegmentationModel:
+        """The network of a name in the models file, new or as the phase before left it."""
+
+    def teacher(self) -> SegmentationModel:
+        """The teacher that was trained on images of the phase's size."""
+
+
+Build = Callable[[Networks], Method]
 
 
 def _part(train: TrainConfig, share: float) -> TrainConfig:
@@ -180,20 +189,20 @@ class Recipe:
 
     def teacher(self) -> None:
         """Train the primary modality's model alone."""
-        self._fit("teacher", lambda new: SingleMethod(new("teacher")))
+        self._fit("teacher", lambda networks: SingleMethod(networks("teacher")))
 
     def fusion(self) -> None:
         """Train the RGB-D student under the teacher's guidance."""
         self._fit(
             "fusion",
-            lambda new: PrimKdMethod(new("fusion"), self._trained("teacher"), self._config.primkd),
+            lambda networks: PrimKdMethod(networks("fusion"), networks.teacher(), self._config.primkd),
         )
 
     def crodino(self) -> None:
         """Train the RGB and the depth model together."""
         self._fit(
             "crodino",
-            lambda new: CrodinoMethod(new("rgb"), new("depth"), self._config.crodino),
+            lambda networks: CrodinoMethod(networks("rgb"), networks("depth"), self._config.crodino),
         )
 
     def _baseline(self, mode: str) -> None:
@@ -206,26 +215,24 @@ class Recipe:
         parts = [int(r.read_result()["steps"]) for r in (warm, run) if r.finished]
         share = parts[0] / sum(parts) if len(parts) > 1 else 0.0
         same = replace(self._config, warm=replace(self._config.warm, share=share))
-        Recipe(same, self._work, self._report)._fit(f"baseline_{mode}", lambda new: SingleMethod(new(mode)), sum(parts))
+        Recipe(same, self._work, self._report)._fit(
+            f"baseline_{mode}", lambda networks: SingleMethod(networks(mode)), sum(parts)
+        )
 
-    def _fit(self, stage: str, build: Callable[[Build], Method], steps: int = 0) -> None:
+    def _fit(self, stage: str, build: Build, steps: int = 0) -> None:
         """Train in one or two phases; the second starts from the models of the first."""
         config, warm = self._config, self._config.warm
         minutes = 0.0 if steps else config.minutes * config.shares.of(stage, config.parallel)
         train = replace(config.train, steps=steps or config.train.steps, minutes=minutes)
-        data = config.data
-        new: Build = self._new
+        before = ""
         if warm.share > 0:
+            before = f"{stage}_warm"
             first = _part(train, warm.share)
             first = replace(first, optimizer=replace(train.optimizer, lr=warm.lr))
-            small = replace(data, size=warm.size, scales=warm.scales, between=True)
-            self._fit_phase(f"{stage}_warm", lambda: build(self._new), first, small)
+            small = replace(config.data, size=warm.size, scales=warm.scales, between=True)
+            self._fit_phase(before, lambda: build(_Phase(self, "", "teacher_warm")), first, small)
             train = _part(train, 1 - warm.share)
-
-            def new(name: str) -> SegmentationModel:
-                return load_model(self._run(f"{stage}_warm").models / self._mode(name))
-
-        self._fit_phase(stage, lambda: build(new), train, data)
+        self._fit_phase(stage, lambda: build(_Phase(self, before, "teacher")), train, config.data)
 
     def _fit_phase(self, name: str, build: Callable[[], Method], train: TrainConfig, data: DataConfig) -> None:
         run = self._run(name)
@@ -243,7 +250,8 @@ class Recipe:
     def _run(self, stage: str) -> RunFolder:
         return RunFolder(self._work / "runs" / stage)
 
-    def _new(self, name: str) -> SegmentationModel:
+    def new_network(self, name: str) -> SegmentationModel:
+        """The network of a name in the models file, with random weights."""
         path = Path(self._config.models)
         try:
             specs = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -253,15 +261,12 @@ class Recipe:
             raise UserError(f"{path} describes no network '{name}'; add it.")
         return build_model(ModelSpec.from_dict(specs[name]))
 
-    def _mode(self, name: str) -> str:
-        return mode_of(self._new(name))
-
-    def _trained(self, stage: str) -> SegmentationModel:
-        folder = self._run(stage).models
-        saved = sorted(folder.iterdir()) if folder.is_dir() else []
-        if len(saved) != 1:
-            raise UserError(f"{folder} holds no single trained model; run stage {stage} first.")
-        return load_model(saved[0])
+    def trained_network(self, stage: str, mode: str) -> SegmentationModel:
+        """The model of a mode that a finished stage left behind."""
+        folder = self._run(stage).models / mode
+        if not folder.is_dir():
+            raise UserError(f"{folder} holds no trained model; run stage {stage.removesuffix('_warm')} first.")
+        return load_model(folder)
 
     # Bundle
 
@@ -304,3 +309,18 @@ class Recipe:
         prepared = PreparedSet.open(self._work / "scenes_test")
         bundle = load_bundle(folder)
         return {mode.value: score_bundle(bundle, mode, prepared, "test") for mode in Mode if mode in bundle.modes}
+
+
+class _Phase:
+    """`Networks` of one phase: new ones, or those of the phase before it."""
+
+    def __init__(self, recipe: Recipe, before: str, teacher: str) -> None:
+        self._recipe, self._before, self._teacher = recipe, before, teacher
+
+    def __call__(self, name: str) -> SegmentationModel:
+        network = self._recipe.new_network(name)
+        return self._recipe.trained_network(self._before, mode_of(network)) if self._before else network
+
+    def teacher(self) -> SegmentationModel:
+        mode = mode_of(self._recipe.new_network("teacher"))
+        return self._recipe.trained_network(self._teacher, mode)

@@ -68,6 +68,7 @@ def fit(
     observer = EpochLines(run.path.name, history, report) if report else RichProgressBar()
     trainer = _trainer(config, run, data, [history, *([average] if average else []), observer])
     started = time.monotonic()
+    method.train()  # Models that were loaded from disk come in eval mode, and Lightning leaves modes as they are.
     trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -53,7 +53,8 @@ class Segmenter:
 
     Attributes:
         backend: name of the backend in use.
-        backend_reason: one sentence: what it runs on and why it was chosen.
+        device: what it runs on, version included.
+        backend_reason: `device` and why this backend was chosen.
         diagnostics: one sentence for each backend that was tried and failed, oldest first.
 
     Raises:
@@ -96,17 +97,18 @@ class Segmenter:
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
-        """Growth of the process's resident memory by the load of each mode, MiB."""
+        """Growth of the process's resident memory by the load and warm-up of each mode, MiB."""
         return dict(self._memory)
 
     def warm_up(self) -> None:
         """Runs every preloaded mode, so that its first real frame costs what later ones do."""
-        for mode in sorted(self.modes, key=lambda m: m.value) if self._preload else ():
-            height, width = self._options.size
-            rgb = np.zeros((height, width, 3), np.uint8) if Sensor.RGB in mode.sensors else None
-            depth = np.zeros((height, width), np.float32) if Sensor.DEPTH in mode.sensors else None
+        height, width = self._options.size
+        rgb, depth = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.float32)
+        for mode in sorted(self.resident_modes, key=lambda m: m.value) if self._preload else ():
+            before = _resident_mib()
             for _ in range(_WARM_UP_RUNS):
                 self.segment(mode, rgb, depth, 1.0)
+            self._memory[mode] += _resident_mib() - before
 
     def segment(
         self,
@@ -166,11 +168,11 @@ class Segmenter:
                 device = backend.check(self.bundle)
                 self._load(backend)
             except BackendError as error:
-                self._give_up_candidate(str(error))
                 if named:
                     raise UserError(f"backend {backend.name} cannot be used: {error}.") from error
+                self._give_up_candidate(str(error))
                 continue
-            self.backend = backend.name
+            self.backend, self.device = backend.name, device
             passed_over = "; ".join(self.diagnostics) or "first choice"
             self.backend_reason = f"{device} ({'named by the user' if named else passed_over})"
             return backend

@@ -1,0 +1,62 @@
+"""measure every usable backend and mode of a bundle on this machine: latency, memory, agreement."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from rgbd_seg_ros.cli._benchmark_report import as_json, print_table, save_picture
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.backends.registry import backend_names
+from rgbd_seg_ros.inference.benchmark import run_benchmark
+from rgbd_seg_ros.inference.bundle import load_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    names = ", ".join(backend_names())
+    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("--backends", nargs="+", default=list(backend_names()), metavar="NAME", help=f"of {names}")
+    parser.add_argument("--rounds", type=int, default=100, help="frames per backend and mode (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads per backend (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=_size, default=(480, 640), metavar="HxW", help="size of the camera images (default: 480x640)"
+    )
+    parser.add_argument("--out", type=Path, help="folder for benchmark.json and benchmark.png (default: none written)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints and, if asked, writes the files."""
+    if args.rounds < 1:
+        raise UserError(f"--rounds is {args.rounds}; give at least 1")
+    unknown = set(args.backends) - set(backend_names())
+    if unknown:
+        raise UserError(f"there is no backend {', '.join(sorted(unknown))}; choose from {', '.join(backend_names())}")
+    bundle = load_bundle(args.bundle)
+    result = run_benchmark(
+        bundle,
+        args.backends,
+        rounds=args.rounds,
+        threads=args.threads,
+        size=args.size,
+        progress=lambda line: print(line, flush=True),
+    )
+    report = as_json(bundle, result, rounds=args.rounds, threads=args.threads, size=args.size)
+    print_table(report)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        temporary = args.out / ".benchmark.json.tmp"
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(args.out / "benchmark.json")
+        save_picture(report, args.out / "benchmark.png")
+        print(f"wrote {args.out / 'benchmark.json'} and benchmark.png")
+    return 0 if result.measurements else 1
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, e.g. 480x640")
+    return int(match[1]), int(match[2])

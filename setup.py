@@ -28,7 +28,8 @@ EXTRAS = {
     ],
     # `cpu` and `gpu` exclude each other: both wheels install the same module `onnxruntime`.
     "cpu": ["onnxruntime>=1.17,<2"],
-    "gpu": ["onnxruntime-gpu>=1.19,<2"],  # 1.19: the first PyPI wheels for CUDA 12
+    # 1.21: its extras bring CUDA and cuDNN as wheels. cuda-python moves the TensorRT backend's memory.
+    "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21,<2", "cuda-python>=12,<14"],
     "openvino": ["openvino>=2024.4"],  # calendar versions: no upper bound means anything
     # Builds and parses engines on machines without a GPU too. TensorRT itself is not an extra: its libraries come from
     # the vendor's package index or with JetPack, and the backend uses what it finds.

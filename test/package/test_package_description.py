@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS_OF = {
     "rgbd_seg_ros/core": set(),
     "rgbd_seg_ros/nodes": {"cpu"},
-    "rgbd_seg_ros/inference": {"cpu", "openvino", "tensorrt-rtx", "training"},  # one backend file each
+    "rgbd_seg_ros/inference": {"cpu", "gpu", "openvino", "tensorrt-rtx", "training"},  # one backend file each
     "rgbd_seg_ros/scenes": {"demo"},
     "rgbd_seg_ros/datasets": {"demo"},
     "rgbd_seg_ros/replay": {"demo"},
@@ -30,7 +30,12 @@ EXTRAS_OF = {
     "training": {"training", "demo"},
 }
 # Modules whose project has another name.
-PROJECT_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "tensorrt-rtx": "tensorrt-rtx-cu13"}
+PROJECT_OF = {
+    "cuda": "cuda-python",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "tensorrt-rtx": "tensorrt-rtx-cu13",
+}
 UNPACKAGED = {"tensorrt"}  # from the vendor, never from an extra
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from rgbd_seg_ros.errors import UserError
 
-Tensor = torch.Tensor
 Model = Callable[..., Tensor]
 
 

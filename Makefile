@@ -12,7 +12,7 @@ help:
 	@echo "make test [TESTS=test/...]       all tests (or those named)"
 	@echo "make lint                        ruff and mypy"
 	@echo "make bundle [ARGS=...]           train the shipped model bundle"
-	@echo "make clean                       remove environments, caches and outputs"
+	@echo "make clean                       remove environments and caches; runs/ and out/ stay"
 
 # Extras of setup.py in each environment. The demo has no torch.
 .venv-demo/.ready: EXTRAS := ros,cpu,demo
@@ -43,6 +43,6 @@ bundle: .venv-training/.ready
 	@.venv-training/bin/python training/train_bundle.py $(ARGS)
 
 clean:
-	@rm -rf .venv-demo .venv-test .venv-lint .venv-training out runs .cache build install log .mypy_cache .ruff_cache
-	@rm -rf .pytest_cache .hypothesis *.egg-info
+	@rm -rf .venv-demo .venv-test .venv-lint .venv-training .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf build install log *.egg-info
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -9,9 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from rgbd_seg_ros.core.frames import Sensor
-from rgbd_seg_ros.core.label_sets import LabelSet
+from rgbd_seg_ros.core.label_sets import LABEL_SETS, LabelSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.source import SourceFrame
 from rgbd_seg_ros.scenes.camera import Camera
@@ -40,16 +41,18 @@ class BagSource:
     ) -> None:
         """Reads the list of topics and the first frames.
 
+        `label_set` is that of the ground truth where the bag does not state it (`custom_data` of its metadata).
+
         Raises:
             UserError: when the bag cannot be read or holds neither colour nor depth images.
         """
         self.path = Path(path)
         self.name = self.path.stem
-        self.label_set = label_set
         with self._reader() as reader:
             found = {c.topic: c.msgtype for c in reader.connections}
             counts = {topic: info.msgcount for topic, info in reader.topics.items()}
             duration_s = max(reader.duration, 1) / 1e9
+        self.label_set = LABEL_SETS.get(_stated_label_set(self.path), label_set)
         images = [t for t, kind in found.items() if kind in IMAGE_TYPES]
         self.topics = {
             "rgb": _choose("colour", rgb_topic, images, ("rgb", "color", "colour"), ("depth", "label", "truth")),
@@ -126,6 +129,15 @@ class _Opened:
 
     def __exit__(self, *exc: object) -> None:
         self._reader.__exit__(*exc)
+
+
+def _stated_label_set(path: Path) -> str:
+    """The label set that the bag's metadata names; empty where it names none."""
+    metadata = (path if path.is_dir() else path.parent) / "metadata.yaml"
+    if not metadata.is_file():
+        return ""
+    facts = yaml.safe_load(metadata.read_text()).get("rosbag2_bagfile_information", {})
+    return str((facts.get("custom_data") or {}).get("label_set", ""))
 
 
 def _choose(

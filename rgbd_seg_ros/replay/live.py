@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,20 +56,28 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     scenario_file = folder / "scenario.yaml"
     scenario_file.write_text(json.dumps(scenario.to_dict()))  # JSON is YAML
-    with private_domain() as env:
-        keep = [] if options.keep_labels else ["--no-labels"]
-        recorder = _Process("replay_recorder", ["--out", str(folder), *keep], env, folder)
-        segmenter = _Process("segmenter_node", _node_arguments(options), env, folder)
-        player = _Process("replay_player", _player_arguments(source, scenario_file, options, folder), env, folder)
-        try:
-            _wait_for(player, segmenter, recorder, scenario.duration / options.scale + options.start_timeout_s + 30)
-            time.sleep(0.3)  # the last status is on its way to the recorder
-        finally:
-            codes = [process.stop() for process in (player, recorder, segmenter)]
-    if codes[1] != 0:
-        raise UserError(f"the recorder failed: {recorder.last_words()}")
-    if codes[2] not in (0, -signal.SIGINT):
-        raise UserError(f"the segmenter ended with status {codes[2]}: {segmenter.last_words()}")
+    if importlib.util.find_spec("rclpy") is None:
+        raise UserError(
+            "playing over ROS 2 needs rclpy: source a ROS 2 installation, or pip install the extra ros of this package"
+        )
+    keep = [] if options.keep_labels else ["--no-labels"]
+    with private_domain() as env, ExitStack() as stack:
+
+        def start(module: str, arguments: list[str]) -> _Process:
+            process = _Process(module, arguments, env, folder)
+            stack.callback(process.stop)  # whatever happens below, none of them is left behind
+            return process
+
+        segmenter = start("segmenter_node", _node_arguments(options))
+        recorder = start("replay_recorder", ["--out", str(folder), *keep])
+        player = start("replay_player", _player_arguments(source, scenario_file, options, folder))
+        _wait_for(player, segmenter, recorder, scenario.duration / options.scale + options.start_timeout_s + 30)
+        time.sleep(0.3)  # the last status is on its way to the recorder
+        if recorder.stop() != 0:
+            raise UserError(f"the recorder failed: {recorder.last_words()}")
+        status = segmenter.stop()
+        if status not in (0, -signal.SIGINT):
+            raise UserError(f"the segmenter ended with status {status}: {segmenter.last_words()}")
     recording = load_recording(folder)
     recording.memory = [(at_ns, mib) for at_ns, mib in segmenter.memory if at_ns >= recording.started_ns]
     return recording

@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.replay.bag_writer import write_bag as write_bag_of
 from rgbd_seg_ros.replay.source import open_source
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -138,3 +139,19 @@ def test_a_damaged_bag_is_refused(tmp_path: Path) -> None:
     next(bag.glob("*.mcap")).write_bytes(b"no bag")
     with pytest.raises(UserError, match="cannot be read as a rosbag2"):
         open_source(bag)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_that_this_package_wrote_comes_back_with_its_label_set(tmp_path: Path, storage: str) -> None:
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}_rgb.png"), RGB[i][..., ::-1])
+        cv2.imwrite(str(tmp_path / f"{i}_depth.png"), DEPTH[i])
+        cv2.imwrite(str(tmp_path / f"{i}_label40.png"), LABEL[i] + 1)
+    before = open_source(tmp_path)
+    write_bag_of(before, tmp_path / "bag", storage)
+    after = open_source(tmp_path / "bag", label_set=LABEL_SETS["nyu13"])
+    assert after.label_set == LABEL_SETS["nyu40"]
+    frames = sorted(after, key=lambda f: (f.stamp_ns, f.sensor is Sensor.DEPTH))
+    for a, b in zip(before, frames, strict=True):
+        assert np.array_equal(a.image, b.image)
+        assert np.array_equal(a.label, b.label)

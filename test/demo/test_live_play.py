@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 SCENARIO = """
 name: small
-duration: 5.0
+duration: 4.99
 faults:
   - {fault: drop, stream: depth, start: 1.01, duration: 1.0}
   - {fault: drop, stream: rgb, start: 3.01, duration: 1.0}

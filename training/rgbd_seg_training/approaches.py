@@ -1,0 +1,76 @@
+"""Every way to get single-modality models, by name: CroDiNo-KD and what it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models import load_model
+
+from .baselines import DistillConfig, DistillMethod
+from .crodino import CrodinoConfig, CrodinoMethod
+from .method import Method
+from .settings import ModelConfig
+from .single import SingleMethod
+
+Approach = Literal["crodino", "single", "kd", "kdnet", "masked", "protokd"]
+Modality = Literal["rgb", "depth", "fusion"]
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Which method trains which model.
+
+    Attributes:
+        approach: `crodino` trains the RGB and the depth model together; `single` one model alone (`fusion`: the RGB-D
+            teacher of the others); `kd`, `kdnet`, `masked` and `protokd` one student under a trained teacher.
+        modality: the model to train, for all but `crodino`.
+        teacher: folder of the saved teacher, for the teacher/student methods.
+        crodino: options of CroDiNo-KD.
+        distill: weights of the teacher/student methods; their approach is the one above.
+    """
+
+    approach: Approach = "crodino"
+    modality: Modality = "rgb"
+    teacher: str = ""
+    crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+
+def needs_teacher(approach: str) -> bool:
+    """Whether an approach has a teacher to be trained first."""
+    return approach not in ("crodino", "single")
+
+
+def build_method(config: MethodConfig, model: ModelConfig, fusion: ModelConfig, num_classes: int) -> Method:
+    """The method, with new models.
+
+    Args:
+        config: which.
+        model: network of a single modality.
+        fusion: network of both.
+        num_classes: K.
+
+    Raises:
+        UserError: a teacher is needed and none is named, or the options do not fit together.
+    """
+    if config.approach == "crodino":
+        rgb, depth = (model.build((m,), num_classes) for m in ("rgb", "depth"))
+        return CrodinoMethod(rgb, depth, config.crodino)
+    if config.approach == "single" and config.modality == "fusion":
+        return SingleMethod(fusion.build(("rgb", "depth"), num_classes))
+    if config.modality == "fusion":
+        raise UserError(
+            f"method.approach {config.approach} trains a single modality; give method.modality rgb or depth."
+        )
+    student = model.build((config.modality,), num_classes)
+    if config.approach == "single":
+        return SingleMethod(student)
+    if not config.teacher:
+        raise UserError(
+            f"method.approach {config.approach} needs a teacher; train one with --method.approach single "
+            "--method.modality fusion and name its models/fusion folder as --method.teacher."
+        )
+    return DistillMethod(student, load_model(Path(config.teacher)), replace(config.distill, approach=config.approach))

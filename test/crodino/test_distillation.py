@@ -94,5 +94,5 @@ def test_every_approach_is_built_by_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_teacher_is_told_with_the_remedy() -> None:
-    with pytest.raises(UserError, match="--method.teacher"):
+    with pytest.raises(UserError, match=r"--method\.teacher"):
         build_method(MethodConfig("kd"), ModelConfig("lightfpn", "resnet10t"), ModelConfig("cmx"), CLASSES)

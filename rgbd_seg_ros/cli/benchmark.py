@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=_size, default=(480, 640), metavar="HxW", help="size of the camera images (default: 480x640)"
     )
+    parser.add_argument(
+        "--node", action="store_true", help="also run the node and measure it end to end over DDS; takes minutes"
+    )
     parser.add_argument("--out", type=Path, help="folder for benchmark.json and benchmark.png (default: none written)")
 
 
@@ -45,6 +48,14 @@ def run(args: argparse.Namespace) -> int:
     )
     report = as_json(bundle, result, rounds=args.rounds, threads=args.threads, size=args.size)
     print_table(report)
+    if args.node:
+        from rgbd_seg_ros.cli._benchmark_node import measure_node, print_node
+
+        # The backend that `auto` chooses, unless a single one was asked for.
+        backend = args.backends[0] if len(args.backends) == 1 else "auto"
+        parameters = {"backend": backend, "threads": args.threads}
+        report["node"] = measure_node(bundle, parameters=parameters, size=args.size, progress=print)
+        print_node(report["node"])
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         temporary = args.out / ".benchmark.json.tmp"

@@ -82,7 +82,9 @@ def add_play_arguments(parser: argparse.ArgumentParser, default_scenario: str | 
         default=default_scenario,
         help="YAML file, or the name of one in config/faults (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of rendering and faults (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=2, help="of the rendered room and the faults (default: %(default)s)"
+    )
     parser.add_argument("--duration", type=float, help="seconds to play; default: as the scenario says")
     parser.add_argument("--rgb-topic", help="colour topic of a bag; default: found by name")
     parser.add_argument("--depth-topic", help="depth topic of a bag")

@@ -25,6 +25,9 @@ from sensor_msgs.msg import Image
 from rgbd_seg_ros.nodes.wire import NS, stamp_of
 from rgbd_seg_ros.replay.recording import LABEL_FILE, RECORDER_FILE, write_recorder_log
 
+QUIET_S = 0.5
+"""Silence after which everything that was sent is taken to have arrived."""
+
 
 class Recorder(Node):
     """Spools `label_image` and `status` of one segmenter into a folder."""
@@ -47,6 +50,11 @@ class Recorder(Node):
 
     def _on_status(self, serialized: bytes) -> None:
         self._statuses.append((time.monotonic_ns(), serialized))
+
+    @property
+    def heard(self) -> int:
+        """Messages so far."""
+        return len(self._labels) + len(self._statuses)
 
     def finish(self) -> None:
         """Decodes the spool and writes the logs."""
@@ -71,6 +79,16 @@ def _status_row(received_ns: int, serialized: bytes) -> list[Any]:
     return [received_ns, stamp.sec * NS + stamp.nanosec, values]
 
 
+def drain(executor: SingleThreadedExecutor, recorder: Recorder) -> None:
+    """Takes what has arrived but was not taken yet, until `QUIET_S` pass without a message."""
+    last_ns = time.monotonic_ns()
+    while time.monotonic_ns() - last_ns < QUIET_S * NS:
+        before = recorder.heard
+        executor.spin_once(timeout_sec=0.1)
+        if recorder.heard != before:
+            last_ns = time.monotonic_ns()
+
+
 def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description="Records label images and statuses until it is told to stop.")
@@ -88,6 +106,7 @@ def main() -> int:
     try:
         while not stopped:
             executor.spin_once(timeout_sec=0.2)
+        drain(executor, recorder)
     except ExternalShutdownException:
         pass  # the context went down first; what was heard is still worth keeping
     recorder.finish()

@@ -18,6 +18,9 @@ from rgbd_seg_ros.scenes import Camera, render_sequence
 
 LABELS = {"indoor": "nyu13", "aerial": "potsdam6", "drone": "midair7"}
 
+UNSEEN = 10**12
+"""Rooms for plays are counted from here: training takes its rooms from seeds below."""
+
 
 def rendered(
     cache: Path,
@@ -35,7 +38,7 @@ def rendered(
     Args:
         cache: folder of the cache.
         world: name of a rendered world.
-        seed: of scene, motion and sensors.
+        seed: number of the room, with its motion and sensors; none of them is a training room.
         duration_s, rate_hz: length and frame rate.
         size: width and height.
         workers: processes that render.
@@ -51,7 +54,7 @@ def rendered(
     writer = SequenceWriter(folder, name=f"rendered {world} {seed}", camera=camera,
                             label_set=LABEL_SETS[LABELS[world]], rate_hz=rate_hz)  # fmt: skip
     try:
-        for number, frame in enumerate(render_sequence(world, seed, duration_s, rate_hz, camera, workers)):
+        for number, frame in enumerate(render_sequence(world, UNSEEN + seed, duration_s, rate_hz, camera, workers)):
             for part in _source_frames(round(number * 1e9 / rate_hz), frame.rgb, frame.depth, frame.label):
                 writer.add(part)
             if progress:

@@ -62,7 +62,7 @@ def test_the_books_of_player_node_and_recorder_agree(demo: tuple[int, Path]) -> 
     report = json.loads((demo[1] / "report.json").read_text())
     for stream in ("rgb", "depth"):
         account, frames = report["accounting"][stream], report["frames_in"][stream]
-        assert account["balanced"]
+        assert account["received"] == account["labelled"] + account["dropped"], report["accounting"]
         assert frames["sent"] == 120
         assert frames["sent"] == frames["received"] + report["lost_in_transport"][stream]
 
@@ -79,7 +79,7 @@ def test_each_stream_that_drops_hands_over_to_the_other(demo: tuple[int, Path]) 
 def test_the_report_says_what_is_needed_to_play_it_again(demo: tuple[int, Path]) -> None:
     report = json.loads((demo[1] / "report.json").read_text())
     assert report["scenario"]["name"] == "small"
-    assert report["seed"] == 0
+    assert report["seed"] == 2
     assert set(report["bundle"]["sha256"]) == {"fusion", "rgb", "depth"}
     assert report["machine"]["cores"] >= 1
     assert "numpy" in report["versions"]

@@ -33,6 +33,9 @@ def mean_iou(confusion: Tensor) -> Tensor:
 class Engine(pl.LightningModule):
     """Trains a `Method`.
 
+    `elapsed_s` counts all time of the run over its parts, `stepping_s` that of training steps alone (no loading, no
+    validation).
+
     All that decides a run lies in its state: weights, AdamW moments, step count (the rate is a function of it), elapsed
     time, random states. The data order is a function of seed and step. A run that was interrupted
     continues from the last finished epoch as if nothing had happened.
@@ -44,7 +47,9 @@ class Engine(pl.LightningModule):
         self._config = config
         self._data = data
         self.elapsed_s = 0.0
+        self.stepping_s = 0.0
         self._tick: float | None = None
+        self._step_began = 0.0
         self._random_states: dict[str, Any] | None = None
         self._confusion = nn.ModuleDict(
             {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
@@ -120,6 +125,7 @@ class Engine(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
         self.method.set_progress(progress)
+        self._step_began = time.monotonic()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the weighted terms, each of them logged."""
@@ -149,6 +155,7 @@ class Engine(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """End the run when its time is up."""
         self._clock()
+        self.stepping_s += time.monotonic() - self._step_began
         if self.run_progress >= 1.0:
             self.trainer.should_stop = True
 
@@ -176,11 +183,13 @@ class Engine(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep time and random states, as plain types that load without unpickling code."""
         checkpoint["elapsed_s"] = self.elapsed_s
+        checkpoint["stepping_s"] = self.stepping_s
         checkpoint["random_states"] = random_states()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember time and random states for `on_train_start`."""
         self.elapsed_s = float(checkpoint["elapsed_s"])
+        self.stepping_s = float(checkpoint.get("stepping_s", 0.0))
         self._random_states = checkpoint["random_states"]
 
 

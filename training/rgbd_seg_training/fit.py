@@ -137,6 +137,7 @@ def _result(engine: Engine, trainer: pl.Trainer, history: CsvHistory, seconds: f
     return {
         "steps": trainer.global_step,
         "seconds": round(engine.elapsed_s, 3),
+        "step_ms": round(1e3 * engine.stepping_s / max(1, trainer.global_step), 3),
         "seconds_last_part": round(seconds, 3),
         "parameters_trained": sum(p.numel() for p in engine.method.parameters() if p.requires_grad),
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

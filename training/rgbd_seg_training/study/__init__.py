@@ -1,0 +1,1 @@
+"""Comparison of training methods: variants x modalities x seeds, tables with intervals, pictures."""

@@ -1,0 +1,117 @@
+"""Curves, differences and panels of a study."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.evaluation.panels import color_depth, color_labels
+from rgbd_seg_ros.models import load_model
+
+from ..run_folder import RunFolder
+from .plan import Job
+from .statistics import summarise
+from .tables import Figures
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def draw_curves(jobs: Sequence[Job], variants: Sequence[str], modalities: Sequence[str], file: Path) -> None:
+    """Validation mean IoU over steps: mean over seeds, band of one standard deviation."""
+    figure, axes = plt.subplots(1, len(modalities), figsize=(5.5 * len(modalities), 4), squeeze=False)
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        for variant in variants:
+            chosen = [j for j in jobs if j.variant == variant and modality in j.modalities]
+            curves = [c for c in (_curve(j.folder, modality) for j in chosen) if c]
+            if not curves:
+                continue
+            length = min(map(len, curves))
+            values = 100 * np.array([[v for _, v in c[:length]] for c in curves])
+            steps = [s for s, _ in curves[0][:length]]
+            mean, deviation = values.mean(0), values.std(0)
+            (line,) = axis.plot(steps, mean, label=variant)
+            axis.fill_between(steps, mean - deviation, mean + deviation, alpha=0.15, color=line.get_color())
+        axis.set(title=modality, xlabel="optimiser steps", ylabel="validation mIoU, %")
+        axis.grid(alpha=0.3)
+    axes[0][-1].legend(fontsize=8)
+    _save(figure, file)
+
+
+def _curve(folder: Path, modality: str) -> list[tuple[float, float]]:
+    with RunFolder(folder).metrics.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    column = f"val/miou_{modality}"
+    return [(float(r["step"]), float(r[column])) for r in rows if r.get(column)]
+
+
+def draw_differences(
+    figures: Figures, variants: Sequence[str], baseline: str, modalities: Sequence[str], file: Path
+) -> None:
+    """Paired difference of every variant to the baseline with its 95 % interval, and the single seeds as dots."""
+    others = [v for v in variants if v != baseline]
+    figure, axes = plt.subplots(
+        1, len(modalities), figsize=(5 * len(modalities), 0.45 * len(others) + 1.4), squeeze=False, sharey=True
+    )
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        reference = figures[modality].get(baseline, {})
+        for place, variant in enumerate(others):
+            values = figures[modality].get(variant, {})
+            summary = summarise(values, reference)
+            interval = 0.0 if np.isnan(summary.interval) else summary.interval
+            axis.errorbar(summary.difference, place, xerr=interval, fmt="o", color="tab:blue", capsize=3)
+            seeds = sorted(values.keys() & reference.keys())
+            axis.plot([values[s] - reference[s] for s in seeds], [place] * len(seeds), ".", color="grey", alpha=0.6)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set(title=modality, xlabel=f"mIoU minus {baseline}, points", yticks=range(len(others)), yticklabels=others)
+        axis.grid(alpha=0.3, axis="x")
+    _save(figure, file)
+
+
+def _save(figure: plt.Figure, file: Path) -> None:
+    figure.tight_layout()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+
+
+CELL = (240, 180)
+"""Width and height of one image of a panel."""
+
+
+def _cell(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    resized = cv2.resize(np.ascontiguousarray(image), CELL, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8)
+
+
+def draw_panels(prepared: PreparedSet, split: str, jobs: Sequence[Job], modality: str, count: int, file: Path) -> None:
+    """One row per sample: colour, depth, truth, and the labels of the first seed of every variant."""
+    models = [(j.variant, load_model(j.folder / "models" / modality)) for j in jobs if modality in j.modalities]
+    names = prepared.names(split)
+    rows = []
+    for name in names[:: max(1, len(names) // max(1, count))][:count]:
+        sample = prepared.read(name)
+        metres = sample.depth.astype(np.float32) * np.float32(prepared.metres_per_unit)
+        images = {"rgb": torch.from_numpy(sample.rgb)[None], "depth": torch.from_numpy(metres)[None]}
+        cells = [sample.rgb, color_depth(metres), color_labels(sample.label, prepared.label_set)]
+        for _, model in models:
+            with torch.no_grad():
+                label = model(**{n: images[n] for n in model.spec.inputs}).argmax(1)[0].numpy().astype(np.uint8)
+            cells.append(color_labels(label, prepared.label_set))
+        rows.append(
+            np.hstack([cv2.resize(np.ascontiguousarray(c), (240, 180), interpolation=cv2.INTER_NEAREST) for c in cells])
+        )
+    titles = ["colour", "depth", "truth", *(variant for variant, _ in models)]
+    header = np.full((22, CELL[0] * len(titles), 3), 255, np.uint8)
+    for place, title in enumerate(titles):
+        cv2.putText(header, title, (CELL[0] * place + 6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), np.vstack([header, *rows])[..., ::-1])

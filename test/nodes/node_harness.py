@@ -38,6 +38,8 @@ HEIGHT, WIDTH = 120, 160
 RATE_HZ = 30.0
 PATIENT = {
     "backend": "onnxruntime",
+    "rgb_expected_rate_hz": RATE_HZ,
+    "depth_expected_rate_hz": RATE_HZ,
     "stale_periods": 6.0,
     "pairing_timeout_ms": 60.0,
     "queue_size": 20,

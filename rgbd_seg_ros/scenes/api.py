@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -88,14 +88,17 @@ def render_sample(world: str, seed: int, camera: Camera, zoom: Range | None = No
 
 def generate_samples(
     world: str, seeds: Iterable[int], camera: Camera, workers: int = 0, zoom: Range | None = None
-) -> Iterator[RenderedFrame]:
-    """`render_sample` for every seed, in their order; the result does not depend on `workers` (0 = this process)."""
+) -> Generator[RenderedFrame, None, None]:
+    """`render_sample` for every seed, in their order; closing the generator early ends the workers.
+
+    The result does not depend on `workers` (0 = this process).
+    """
     yield from _parallel(partial(render_sample, world, camera=camera, zoom=zoom), seeds, workers)
 
 
 def render_sequence(
     world: str, seed: int, duration_s: float, rate_hz: float, camera: Camera, workers: int = 0
-) -> Iterator[RenderedFrame]:
+) -> Generator[RenderedFrame, None, None]:
     """A stream: one camera with fixed random sensors moves smoothly through one scene; deterministic by seed."""
     poses = build_scene(world, seed).trajectory(duration_s, rate_hz, seed)
     camera = camera.zoomed(WORLDS[world].stream_zoom)
@@ -130,10 +133,14 @@ def _parallel(function: Callable[..., RenderedFrame], items: Iterable[object], w
     # Spawned, not forked: the caller may hold threads (torch, rclpy) that a fork would break.
     context = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[RenderedFrame]]] = deque()
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
+    try:
         while True:
             while len(waiting) < 3 * workers and (chunk := list(islice(rest, _CHUNK))):
                 waiting.append(pool.submit(_chunk, function, chunk))
             if not waiting:
                 return
             yield from waiting.popleft().result()
+    finally:
+        # A consumer that stops early must not wait for what it no longer wants.
+        pool.shutdown(cancel_futures=True)

@@ -10,7 +10,7 @@ class LinearCka:
     """Linear centred kernel alignment of two feature sets (Kornblith et al. 2019, equation 5).
 
     CKA(X, Y) = ||Yc^T Xc||_F^2 / (||Xc^T Xc||_F ||Yc^T Yc||_F), Xc and Yc centred, n samples in rows. It is 1 for
-    features that differ by rotation and scale, and 0 for uncorrelated ones. Only the moments are kept: n may be any size.
+    features that differ by rotation and scale, and 0 for uncorrelated ones. Only moments are kept: n may be any size.
 
     Args:
         first: width of X.

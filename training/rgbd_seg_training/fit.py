@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from rgbd_seg_ros.models.checkpoint import save_model
 
@@ -57,7 +58,8 @@ def fit(
     Raises:
         UserError: the run folder belongs to another run, or an option is unusable.
     """
-    checkpoint = run.open(settings, resume)
+    # Further processes of a distributed run start this function anew, inside the folder that the first has opened.
+    checkpoint = run.open(settings, resume) if rank_zero_only.rank == 0 else run.checkpoint()
     if run.finished:
         return run.read_result()
     # Lightning's own lines repeat what the run folder says; its warnings stay.

@@ -90,6 +90,10 @@ class RunFolder:
             self._check_same(settings)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config, yaml.safe_dump(settings, sort_keys=False))
+        return self.checkpoint()
+
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to continue from, if there is one."""
         return self.last_checkpoint if self.last_checkpoint.is_file() else None
 
     def _check_same(self, settings: dict[str, Any]) -> None:

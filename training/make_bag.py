@@ -28,7 +28,8 @@ from rgbd_seg_training.data.options import parse_size
 RENDERED = "rendered:"
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "input", help=f"prepared set, frame folder, bag, or {RENDERED}WORLD ({', '.join(LABELS)}) for a rendered flight"
@@ -77,7 +78,7 @@ def _watched(source: Source, progress: Progress) -> Iterator[SourceFrame]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
             source = _open(args, progress)

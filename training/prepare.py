@@ -23,16 +23,23 @@ SOURCES = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: one sub-command for each module of `rgbd_seg_training.data.sources`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="source_name", required=True)
-    modules = {name: importlib.import_module(f"rgbd_seg_training.data.sources.{name}") for name in SOURCES}
     for name, text in SOURCES.items():
-        modules[name].add_arguments(commands.add_parser(name, help=text, description=text))
-    args = parser.parse_args(argv)
+        module = importlib.import_module(f"rgbd_seg_training.data.sources.{name}")
+        command = commands.add_parser(name, help=text, description=text)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = build_parser().parse_args(argv)
     try:
-        modules[args.source_name].run(args)
+        args.run(args)
     except UserError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 2

@@ -3,7 +3,10 @@
 CMX, PrimKD and DFormer share this layout. What the folders do not say (label set, depth unit) is guessed from the
 folder's name or given by a file `rgbd_seg.json` beside them:
 
-    {"label_set": "nyu40", "label_offset": -1, "depth": {"codec": "linear", "metres_per_unit": 0.001}}
+    {"label_set": "nyu40", "label_offset": -1, "depth": {"codec": "linear", "metres_per_unit": 0.001},
+     "camera": {"width": 640, "height": 480, "fx": 518.9, "fy": 519.5, "cx": 325.6, "cy": 253.7}}
+
+`label_set` may also be written out: {"name": "barn", "classes": ["cow", "straw"], "colors": [[90, 60, 30], ...]}.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rgbd_seg_ros.core.label_sets import LABEL_SETS
-from rgbd_seg_ros.datasets.manifest import DepthFacts, FileFacts, Manifest
+from rgbd_seg_ros.core.label_sets import LABEL_SETS, LabelSet, spread_colors
+from rgbd_seg_ros.datasets.manifest import DepthFacts, FileFacts, Intrinsics, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 
 HINTS_NAME = "rgbd_seg.json"
 _KINDS = {"rgb": ("RGB", "rgb"), "label": ("Label", "labels"), "hha": ("HHA",), "depth": ("Depth", "depth")}
+_HINTS = ("label_set", "label_offset", "depth", "camera")
 _KNOWN_NAMES = {"nyu": "nyu40", "sun": "sunrgbd37"}
 
 
@@ -43,7 +47,7 @@ def _read_hints(root: Path) -> dict[str, Any]:
         return {}
     try:
         hints = json.loads(path.read_text(encoding="utf-8"))
-        unknown = set(hints) - {"label_set", "label_offset", "depth"}
+        unknown = set(hints) - set(_HINTS)
     except (ValueError, TypeError) as fault:
         raise UserError(f"{path} is no JSON object ({fault}): see docs/data.md.") from fault
     if unknown:
@@ -51,16 +55,38 @@ def _read_hints(root: Path) -> dict[str, Any]:
     return hints
 
 
-def _label_set(root: Path, hints: dict[str, Any]) -> str:
-    named = hints.get("label_set")
-    guess = next((labels for start, labels in _KNOWN_NAMES.items() if root.name.lower().startswith(start)), None)
-    chosen = named or guess
+def _own_label_set(values: dict[str, Any], where: Path) -> LabelSet:
+    """A label set that is written out: `name`, `classes` and, if wanted, `colors`."""
+    try:
+        classes = tuple(str(name) for name in values["classes"])
+        colors = values.get("colors") or spread_colors(len(classes))
+        return LabelSet(str(values["name"]), classes, tuple((int(r), int(g), int(b)) for r, g, b in colors))
+    except (KeyError, TypeError, ValueError) as fault:
+        raise UserError(
+            f"The label set in {where} is damaged ({type(fault).__name__}: {fault}): give name, classes and, "
+            "if wanted, one [r, g, b] per class as colors."
+        ) from fault
+
+
+def _label_set(root: Path, hints: dict[str, Any]) -> LabelSet:
+    chosen = hints.get("label_set")
+    if isinstance(chosen, dict):
+        return _own_label_set(chosen, root / HINTS_NAME)
+    if chosen is None:
+        chosen = next((labels for start, labels in _KNOWN_NAMES.items() if root.name.lower().startswith(start)), None)
     if chosen not in LABEL_SETS:
         raise UserError(
             f'The label set of {root} is not known: write {{"label_set": "..."}} with one of '
-            f"{', '.join(LABEL_SETS)} to {root / HINTS_NAME}."
+            f"{', '.join(LABEL_SETS)}, or with your own classes, to {root / HINTS_NAME}."
         )
-    return str(chosen)
+    return LABEL_SETS[chosen]
+
+
+def _camera(hints: dict[str, Any], where: Path) -> Intrinsics | None:
+    try:
+        return Intrinsics(**hints["camera"]) if "camera" in hints else None
+    except TypeError as fault:
+        raise UserError(f"The camera in {where} is damaged ({fault}): give width, height, fx, fy, cx, cy.") from fault
 
 
 def _depth_facts(files: dict[str, FileFacts], hints: dict[str, Any], where: Path) -> DepthFacts:
@@ -90,8 +116,9 @@ def open_folder_layout(root: Path) -> PreparedSet:
         files["depth"] = files["hha"]
     manifest = Manifest(
         name=root.name,
-        label_set=LABEL_SETS[_label_set(root, hints)],
+        label_set=_label_set(root, hints),
         depth=depth,
+        camera=_camera(hints, root / HINTS_NAME),
         files=files,
         label_offset=int(hints.get("label_offset", -1)),
         splits={split: len(names) for split, names in splits.items()},

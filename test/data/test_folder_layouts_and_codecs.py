@@ -55,6 +55,19 @@ def test_reads_depth_folders_in_their_own_unit(tmp_path: Path) -> None:
     assert prepared.metres_per_unit == 0.0001
 
 
+def test_takes_own_classes_and_an_own_camera(tmp_path: Path) -> None:
+    images = write_folders(tmp_path / "barn", depth=True)
+    cv2.imwrite(str(tmp_path / "barn" / "Label" / "7.png"), images["Label/7.png"] % 3)
+    camera = {"width": 16, "height": 12, "fx": 15.0, "fy": 15.0, "cx": 7.5, "cy": 5.5}
+    hints = {"label_set": {"name": "barn", "classes": ["cow", "straw", "gate"]}, "label_offset": 0, "camera": camera}
+    (tmp_path / "barn" / "rgbd_seg.json").write_text(json.dumps(hints))
+    prepared = PreparedSet.open(tmp_path / "barn")
+    assert prepared.label_set.classes == ("cow", "straw", "gate") and len(set(prepared.label_set.colors)) == 3
+    np.testing.assert_array_equal(prepared.read("7").label, images["Label/7.png"] % 3)
+    seen = prepared.camera("7")
+    assert seen is not None and (seen.fx, seen.cy) == (15.0, 5.5)
+
+
 @pytest.mark.parametrize(
     ("hints", "message"),
     [
@@ -62,6 +75,9 @@ def test_reads_depth_folders_in_their_own_unit(tmp_path: Path) -> None:
         ({"label_set": "nyu41"}, "label set of .* is not known"),
         ({"label_sets": "nyu40"}, "unknown entries label_sets"),
         ({"label_set": "nyu40", "depth": {"unit": 1}}, "unknown depth entry"),
+        ({"label_set": {"name": "barn"}}, "label set in .* is damaged"),
+        ({"label_set": {"name": "barn", "classes": ["a", "b"], "colors": [[1, 2, 3]]}}, "2 classes but 1 colours"),
+        ({"label_set": "nyu40", "camera": {"fx": 1}}, "camera in .* is damaged"),
     ],
 )
 def test_says_what_the_folders_do_not(tmp_path: Path, hints: object, message: str) -> None:

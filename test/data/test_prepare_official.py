@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from official_files import write_midair, write_nyu, write_potsdam, write_sunrgbd
 
+import prepare
 from rgbd_seg_ros.core.label_sets import NYU40_TO_NYU13
 from rgbd_seg_ros.datasets import PreparedSet
 from rgbd_seg_ros.errors import UserError
@@ -47,7 +48,7 @@ def test_nyu_raw_depth_keeps_its_holes_and_the_frame_can_be_cut_off(
 ) -> None:
     source, truth = nyu_files
     options = nyu.NyuOptions(depth="raw", hha=True, crop=True, val_share=0.34)
-    prepared = nyu.prepare_nyu(source, tmp_path / "out", options, workers=2)
+    prepared = nyu.prepare_nyu(source, tmp_path / "out", options, workers=1)
     sample = prepared.read("0001", hha=True)
     assert sample.rgb.shape == (428, 562, 3) and sample.hha is not None and sample.hha.shape == (428, 562, 3)
     raw = truth["rawDepths"][0][44:472, 40:602]
@@ -76,7 +77,7 @@ def test_nyu_names_the_missing_and_the_damaged_file(
 
 def test_sun_reads_rotated_depth_referenced_labels_and_server_paths(tmp_path: Path) -> None:
     truth = write_sunrgbd(tmp_path / "source")
-    prepared = sunrgbd.prepare_sunrgbd(tmp_path / "source", tmp_path / "out", sunrgbd.SunOptions(hha=True), workers=1)
+    prepared = sunrgbd.prepare_sunrgbd(tmp_path / "source", tmp_path / "out", sunrgbd.SunOptions(hha=True), workers=2)
     assert prepared.names("train") == ("00001", "00002") and prepared.names("test") == ("00003",)
     for i in range(3):
         sample = prepared.read(f"{i + 1:05d}", hha=True)
@@ -188,21 +189,28 @@ def test_check_notices_labels_that_changed(tmp_path: Path) -> None:
         check_set(PreparedSet.open(prepared.root))
 
 
-def test_the_command_line_prepares_checks_and_reports_mistakes_in_one_sentence(tmp_path: Path) -> None:
+def test_the_command_line_prepares_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_midair(tmp_path / "source", trajectories=3, frames=2)
+    common = ["--workers", "1"]
+    out = str(tmp_path / "out")
+    assert prepare.main(["midair", "--source", str(tmp_path / "source"), "--out", out, "--size", "32", *common]) == 0
+    assert (
+        prepare.main(["check", out, "--sheet", str(tmp_path / "sheet.png"), "--augmented", "decoupled", *common]) == 0
+    )
+    assert "every file can be read" in capsys.readouterr().out.replace("\n", " ")
+    for picture in ("sheet.png", "augmented.png"):
+        image = cv2.imread(str(tmp_path / picture))
+        assert image is not None and image.std() > 10
+
+
+def test_the_command_line_reports_mistakes_in_one_sentence(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
-
-    def prepare(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(root / "training" / "prepare.py"), *arguments, "--workers", "1"]
-        environment = {"PYTHONPATH": f"{root}:{root / 'training'}", "PATH": "/usr/bin:/bin"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-    made = prepare("midair", "--source", str(tmp_path / "source"), "--out", str(tmp_path / "out"), "--size", "32")
-    assert made.returncode == 0, made.stderr
-    checked = prepare("check", str(tmp_path / "out"), "--sheet", str(tmp_path / "sheet.png"))
-    assert checked.returncode == 0 and "every file can be read" in checked.stdout.replace("\n", " "), checked.stderr
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    assert sheet is not None and sheet.std() > 10
-    again = prepare("midair", "--source", str(tmp_path / "source"), "--out", str(tmp_path / "out"))
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: ") and "exists already" in again.stderr and "Traceback" not in again.stderr
+    (tmp_path / "out").mkdir()
+    write_midair(tmp_path / "source", trajectories=1, frames=1)
+    command = [sys.executable, str(root / "training" / "prepare.py"), "midair", "--source", str(tmp_path / "source")]
+    environment = {"PYTHONPATH": f"{root}:{root / 'training'}", "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, env=environment, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ") and "exists already" in ended.stderr and "Traceback" not in ended.stderr

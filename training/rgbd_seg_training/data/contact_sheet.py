@@ -14,9 +14,6 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.datasets.images import write_png
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
-from rgbd_seg_training.data.augmentation import Augmentation
-from rgbd_seg_training.data.dataset import SegmentationDataset
-from rgbd_seg_training.data.geometry import GeometryOptions
 
 Picture = npt.NDArray[Any]
 TILE_WIDTH = 200
@@ -79,6 +76,11 @@ def write_contact_sheet(prepared: PreparedSet, split: str, path: Path, count: in
 
 def write_augmentation_sheet(prepared: PreparedSet, split: str, path: Path, decoupled: bool, count: int = 4) -> None:
     """Write a PNG of what training sees: each sample, then its colour and depth views with their labels."""
+    # Imported here: loading torch takes longer than everything else that preparation does first.
+    from rgbd_seg_training.data.augmentation import Augmentation
+    from rgbd_seg_training.data.dataset import SegmentationDataset
+    from rgbd_seg_training.data.geometry import GeometryOptions
+
     shape = prepared.read_label(prepared.names(split)[0]).shape
     augmentation = Augmentation(GeometryOptions((shape[0], shape[1])), decoupled=decoupled)
     dataset = SegmentationDataset(prepared, split, augmentation)

@@ -15,6 +15,7 @@ from rgbd_seg_ros.evaluation.accuracy import Accuracy
 from rgbd_seg_ros.evaluation.joining import Join
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
 from rgbd_seg_ros.evaluation.robustness import broken_promises, detections
+from rgbd_seg_ros.evaluation.switching import switches
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
@@ -57,7 +58,7 @@ def build_report(
         "dropped": {s.value: dict(Counter(d.reason for d in recording.drops if d.sensor is s)) for s in Sensor},
         "lost_in_transport": {s.value: sum(f.lost for f in joined.of(s)) for s in Sensor},
         "accounting": {s.value: _accounting(joined, recording, s) for s in Sensor},
-        "switches": timing.switches(recording, scenario),
+        "switches": switches(recording, scenario),
         "detections": [d.to_dict() for d in detections(recording, scenario)],
         "latency_ms": timing.latencies(joined),
         "node_stages_ms": timing.stages(recording),

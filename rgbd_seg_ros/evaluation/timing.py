@@ -1,4 +1,4 @@
-"""Latency, rates and switches of a recorded play."""
+"""Latency, rates and memory of a recorded play."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import numpy as np
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.evaluation.joining import Join
-from rgbd_seg_ros.replay.recording import LabelOutput, Recording, Switch
+from rgbd_seg_ros.replay.recording import LabelOutput, Recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
-CAUSE_WINDOW_S = 1.0
-"""A switch within this time after the start or end of a fault is put down to it."""
 MEMORY_SAMPLES = 10
-START_GRACE_S = 1.0
-"""Switches up to here belong to the start of the streams."""
 
 
 def percentiles(values: list[float]) -> dict[str, float | int] | None:
@@ -87,56 +83,3 @@ def memory(recording: Recording) -> dict[str, float] | None:
         "slope_mib_per_hour": round(float(np.polyfit(hours, values, 1)[0]), 2),
         "watched_s": round(hours[-1] * 3600, 1),
     }
-
-
-def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
-    """Every change of mode: when, from, to, why, its trigger in the scenario and how long it took.
-
-    `latency_ms` runs from the start (or end) of the fault to the first label image in the new mode; None where
-    no fault explains the switch or no label image followed before the next switch.
-    """
-    ordered = [s for s in recording.switches if s.at_ns - recording.started_ns <= recording.duration_ns]
-    rows = []
-    for number, switch in enumerate(ordered):
-        end_ns = ordered[number + 1].at_ns if number + 1 < len(ordered) else None
-        trigger = _trigger(recording.play_s(switch.at_ns), switch, scenario)
-        first = next((o for o in recording.outputs if o.at_ns >= switch.at_ns and o.mode is switch.after), None)
-        reached = first is not None and (end_ns is None or first.at_ns <= end_ns + 500_000_000)
-        latency = None
-        if trigger and first is not None and reached:
-            latency = round((recording.play_s(first.at_ns) - trigger[0]) * 1e3, 1)
-        rows.append(
-            {
-                "time_s": round(recording.play_s(switch.at_ns), 4),
-                "from": switch.before.value,
-                "to": switch.after.value,
-                "cause": switch.cause,
-                "restores": len(switch.after.sensors) > len(switch.before.sensors),
-                "trigger": trigger[1] if trigger else None,
-                "latency_ms": latency,
-                "wrong": trigger is None and not _in_fault(recording.play_s(switch.at_ns), scenario),
-            }
-        )
-    return rows
-
-
-def _trigger(at_s: float, switch: Switch, scenario: Scenario) -> tuple[float, str] | None:
-    """(moment, name) of the latest start or end of a fault, or start of the play, that explains a switch."""
-    events = [(0.0, "start of the play")]
-    for fault in scenario.faults:
-        name = f"{fault.stream} {fault.fault}"
-        events.append((fault.start, f"start of {name}"))
-        if fault.duration is not None:
-            events.append((fault.start + fault.duration, f"end of {name}"))
-    degrading = len(switch.after.sensors) < len(switch.before.sensors)
-    # restoring takes the hysteresis, which has no upper limit here; giving up must follow its fault at once
-    window = CAUSE_WINDOW_S if degrading else float("inf")
-    explaining = [event for event in events if event[0] <= at_s <= event[0] + window]
-    return max(explaining) if explaining else None
-
-
-def _in_fault(at_s: float, scenario: Scenario) -> bool:
-    at_ns = round(at_s * 1e9)
-    recent_ns = max(0, at_ns - round(CAUSE_WINDOW_S * 1e9))
-    hit = any(f.start_ns <= at_ns and f.end_ns(10**18) >= recent_ns for f in scenario.faults)
-    return hit or at_s <= START_GRACE_S

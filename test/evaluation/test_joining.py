@@ -12,7 +12,8 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.report import build_report, failures, read_report, write_report
-from rgbd_seg_ros.evaluation.timing import label_rates, memory, switches
+from rgbd_seg_ros.evaluation.switching import switches
+from rgbd_seg_ros.evaluation.timing import label_rates, memory
 from rgbd_seg_ros.replay.recording import (
     LABEL_FILE,
     PLAYER_FILE,
@@ -140,7 +141,23 @@ def test_switch_latency_runs_from_the_fault_to_the_first_label_of_the_new_mode()
 def test_a_switch_without_a_fault_is_wrong() -> None:
     played = Recording(0, 10_000 * MS, switches=[Switch(5000 * MS, Mode.FUSION, Mode.RGB, "depth stale")])
     assert switches(played, Scenario("s", 10.0))[0]["wrong"]
-    assert switches(played, Scenario("s", 10.0, (Fault("drop", "rgb", 9.0),)))[0]["wrong"]
+    assert switches(played, Scenario("s", 10.0, (Fault("drop", "depth", 9.0),)))[0]["wrong"]
+
+
+def test_giving_up_the_stream_that_is_well_is_wrong() -> None:
+    played = Recording(0, 10_000 * MS, switches=[Switch(5000 * MS, Mode.FUSION, Mode.RGB, "depth stale")])
+    assert switches(played, Scenario("s", 10.0, (Fault("drop", "rgb", 4.9, 2.0),)))[0]["wrong"]
+    assert not switches(played, Scenario("s", 10.0, (Fault("drop", "depth", 4.9, 2.0),)))[0]["wrong"]
+    assert not switches(played, Scenario("s", 10.0, (Fault("flapping", "depth", 1.0, 8.0),)))[0]["wrong"]
+
+
+def test_a_restore_is_put_down_to_the_end_of_the_fault_and_is_wrong_before_it() -> None:
+    gave_up = Switch(1100 * MS, Mode.FUSION, Mode.RGB, "depth frozen")
+    played = Recording(0, 10_000 * MS, switches=[gave_up, Switch(5000 * MS, Mode.RGB, Mode.FUSION, "well again")])
+    over = switches(played, Scenario("s", 10.0, (Fault("freeze", "depth", 1.0, 2.0),)))[1]
+    lasting = switches(played, Scenario("s", 10.0, (Fault("freeze", "depth", 1.0, 8.0),)))[1]
+    assert (over["trigger"], over["wrong"]) == ("end of depth freeze", False)
+    assert (lasting["trigger"], lasting["wrong"]) == (None, True)
 
 
 def test_the_label_rate_leaves_out_the_time_without_any_stream() -> None:

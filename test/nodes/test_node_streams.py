@@ -34,12 +34,14 @@ def test_labels_every_pair_by_fusion_once_both_streams_are_well(station: Station
 
 def test_every_output_tells_its_mode_states_ages_and_stage_times(station: Station) -> None:
     station.play(20)
-    values = station.values()[-1]
-    assert (values["mode"], values["rgb_state"], values["depth_state"]) == ("fusion", "ok", "ok")
+    well = [v for v in station.values() if (v["mode"], v["rgb_state"], v["depth_state"]) == ("fusion", "ok", "ok")]
+    assert len(well) >= 3
+    values = well[-1]
     stages = ("wait", "queue", "preprocess", "inference", "postprocess", "publish", "latency")
     assert all(float(values[f"{stage}_ms"]) >= 0 for stage in stages)
     assert float(values["latency_ms"]) > float(values["inference_ms"]) > 0
-    assert (values["received_rgb"], values["received_depth"], values["dropped"]) == ("20", "20", "0")
+    last = station.values()[-1]
+    assert (last["received_rgb"], last["received_depth"], last["dropped"]) == ("20", "20", "0")
     assert station.values()[0]["publish_ms"] == "n/a"
 
 

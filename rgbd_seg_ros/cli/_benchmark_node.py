@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.evaluation.joining import join
-from rgbd_seg_ros.evaluation.timing import START_GRACE_S, latencies, switches
+from rgbd_seg_ros.evaluation.timing import latencies, switches
 from rgbd_seg_ros.inference.benchmark import camera_images
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.replay.live import LiveOptions, play_live
@@ -26,6 +26,7 @@ LATENCY_RATE_HZ = 30.0
 MAX_UNLABELLED = 0.05
 """A rate counts as reached when fewer than this share of the frames stay without a label."""
 _PLAY_S = 6.0
+_SETTLE_S = 1.0  # discovery and the first switches belong to the start, not to the rate
 _PICTURES = 30
 
 
@@ -96,7 +97,7 @@ def _play(sequence: Sequence, scenario: Scenario, bundle: Bundle, parameters: di
 
 def _at_rate(recording: Recording, mode: Mode) -> dict[str, Any]:
     joined = join(recording)
-    counted = [frame for frame in joined.frames if frame.sent.time_ns >= START_GRACE_S * 1e9]
+    counted = [frame for frame in joined.frames if frame.sent.time_ns >= _SETTLE_S * 1e9]
     outputs = [frame.output for frame in counted if frame.output is not None]
     return {
         "frames": len(counted),

@@ -101,10 +101,10 @@ class Segmenter:
         return dict(self._memory)
 
     def warm_up(self) -> None:
-        """Runs every preloaded mode, so that its first real frame costs what later ones do."""
+        """Runs every mode that is in memory, so that its first real frame costs what later ones do."""
         height, width = self._options.size
         rgb, depth = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.float32)
-        for mode in sorted(self.resident_modes, key=lambda m: m.value) if self._preload else ():
+        for mode in self._in_order(self.resident_modes):
             before = _resident_mib()
             for _ in range(_WARM_UP_RUNS):
                 self.segment(mode, rgb, depth, 1.0)
@@ -185,9 +185,14 @@ class Segmenter:
         logger.warning("backend %s is not used: %s", name, why)
 
     def _load(self, backend: Backend) -> None:
-        modes = sorted(self.modes, key=lambda m: m.value)
+        modes = self._in_order(self.modes)
         for mode in modes if self._preload else modes[:1]:
             self._open(backend, mode)
+
+    @staticmethod
+    def _in_order(modes: frozenset[Mode]) -> list[Mode]:
+        """Fusion first: without preload it is the one to start with."""
+        return [mode for mode in Mode if mode in modes]
 
     def _open(self, backend: Backend, mode: Mode) -> Session:
         if not self._preload:

@@ -65,13 +65,17 @@ def test_a_result_stays_as_it_is_when_the_next_image_comes(segmenter: Segmenter)
     np.testing.assert_array_equal(first.label, expected)
 
 
-def test_does_not_change_the_images_it_is_given(segmenter: Segmenter) -> None:
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_reads_read_only_images_and_does_not_change_them(bundle: Bundle, backend: str) -> None:
+    pytest.importorskip(backend)
+    segmenter = Segmenter(bundle, backend, threads=1)
     rgb, depth, _ = quadrants(24, 32)
     metres = np.where(np.arange(32) % 2, depth / 1000.0, np.nan).astype(np.float32)
     copies = rgb.copy(), metres.copy()
     for image in (rgb, metres):
         image.setflags(write=False)
-    segmenter.segment(Mode.FUSION, rgb, metres, 1.0)
+    label = segmenter.segment(Mode.FUSION, rgb, metres, 1.0).label
+    np.testing.assert_array_equal(label, (rgb[:, :, 0] > 0) + 2 * (metres < 2).astype(np.uint8))
     np.testing.assert_array_equal(rgb, copies[0])
     np.testing.assert_array_equal(metres, copies[1])
 

@@ -101,7 +101,7 @@ def test_recovers_within_a_second_from_a_jump_of_all_stamps(station: Station, se
         message.header.stamp = stamp_from_ns(ns_from_stamp(message.header.stamp) + seconds * 10**9)
         return message
 
-    sent = station.play(40, change=jump)
+    sent = station.play(55, change=jump)
     station.assert_labelled(sent[60:])
     station.assert_settled("fusion")
 

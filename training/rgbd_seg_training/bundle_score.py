@@ -14,19 +14,30 @@ from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 
 
-def confuse_bundle(bundle: Bundle, mode: Mode, prepared: PreparedSet, split: str, threads: int = 2) -> ConfusionMatrix:
-    """Confusion matrix of one mode over a split, labels at the size of the ground truth."""
+def confuse_bundle(
+    bundle: Bundle,
+    mode: Mode,
+    prepared: PreparedSet,
+    split: str,
+    threads: int = 2,
+    blank: frozenset[str] = frozenset(),
+) -> ConfusionMatrix:
+    """Confusion matrix of one mode over a split, labels at the size of the ground truth.
+
+    `blank` names sensors (`rgb`, `depth`) whose images are replaced by zeros, as a dead sensor would deliver them.
+    """
     matrix = ConfusionMatrix(len(bundle.manifest.label_set.classes))
     segmenter = Segmenter(bundle, threads=threads, preload=False)
     try:
         for name in prepared.names(split):
             sample = prepared.read(name)
-            result = segmenter.segment(
-                mode,
-                sample.rgb if Sensor.RGB in mode.sensors else None,
-                sample.depth if Sensor.DEPTH in mode.sensors else None,
-                prepared.metres_per_unit,
-            )
+            images = {
+                sensor: image * (sensor.value not in blank)
+                for sensor, image in ((Sensor.RGB, sample.rgb), (Sensor.DEPTH, sample.depth))
+                if sensor in mode.sensors
+            }
+            rgb, depth = images.get(Sensor.RGB), images.get(Sensor.DEPTH)
+            result = segmenter.segment(mode, rgb, depth, prepared.metres_per_unit)
             matrix.update(sample.label, result.label)
     finally:
         segmenter.close()

@@ -59,7 +59,7 @@ def fit(
         UserError: the run folder belongs to another run, or an option is unusable.
     """
     # Further processes of a distributed run start this function anew, inside the folder that the first has opened.
-    checkpoint = run.open(settings, resume) if rank_zero_only.rank == 0 else run.checkpoint()
+    checkpoint = run.open(settings, resume) if getattr(rank_zero_only, "rank", 0) == 0 else run.checkpoint()
     if run.finished:
         return run.read_result()
     # Lightning's own lines repeat what the run folder says; its warnings stay.

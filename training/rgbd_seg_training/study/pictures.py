@@ -1,4 +1,4 @@
-"""Curves, differences and panels of a study."""
+"""Curves and differences of a study."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
-import torch
-
-from rgbd_seg_ros.datasets.prepared_set import PreparedSet
-from rgbd_seg_ros.evaluation.panels import color_depth, color_labels
-from rgbd_seg_ros.models import load_model
 
 from ..run_folder import RunFolder
 from .plan import Job
@@ -81,37 +74,3 @@ def _save(figure: plt.Figure, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
     plt.close(figure)
-
-
-CELL = (240, 180)
-"""Width and height of one image of a panel."""
-
-
-def _cell(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    resized = cv2.resize(np.ascontiguousarray(image), CELL, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized, np.uint8)
-
-
-def draw_panels(prepared: PreparedSet, split: str, jobs: Sequence[Job], modality: str, count: int, file: Path) -> None:
-    """One row per sample: colour, depth, truth, and the labels of the first seed of every variant."""
-    models = [(j.variant, load_model(j.folder / "models" / modality)) for j in jobs if modality in j.modalities]
-    names = prepared.names(split)
-    rows = []
-    for name in names[:: max(1, len(names) // max(1, count))][:count]:
-        sample = prepared.read(name)
-        metres = sample.depth.astype(np.float32) * np.float32(prepared.metres_per_unit)
-        images = {"rgb": torch.from_numpy(sample.rgb)[None], "depth": torch.from_numpy(metres)[None]}
-        cells = [sample.rgb, color_depth(metres), color_labels(sample.label, prepared.label_set)]
-        for _, model in models:
-            with torch.no_grad():
-                label = model(**{n: images[n] for n in model.spec.inputs}).argmax(1)[0].numpy().astype(np.uint8)
-            cells.append(color_labels(label, prepared.label_set))
-        rows.append(
-            np.hstack([cv2.resize(np.ascontiguousarray(c), (240, 180), interpolation=cv2.INTER_NEAREST) for c in cells])
-        )
-    titles = ["colour", "depth", "truth", *(variant for variant, _ in models)]
-    header = np.full((22, CELL[0] * len(titles), 3), 255, np.uint8)
-    for place, title in enumerate(titles):
-        cv2.putText(header, title, (CELL[0] * place + 6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(file), np.vstack([header, *rows])[..., ::-1])

@@ -9,9 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.models import load_model
 
 from ..run_folder import write_atomically
-from .pictures import draw_curves, draw_differences, draw_panels
+from ..sample_panels import draw_panels, network_labeller
+from .pictures import draw_curves, draw_differences
 from .plan import Job, StudyConfig, plan
 from .runs import run_job
 from .tables import as_data, collect, cost_table, costs, probe_table, score_table
@@ -56,7 +58,13 @@ def write_report(config: StudyConfig, out: Path, jobs: Sequence[Job]) -> None:
     prepared = PreparedSet.open(config.data.root)
     first = [j for j in jobs if j.seed == config.seeds[0]]
     for modality in config.modalities:
-        draw_panels(prepared, config.split, first, modality, config.panels, pictures / f"panels_{modality}.png")
+        labellers = {
+            j.variant: network_labeller(load_model(j.folder / "models" / modality))
+            for j in first
+            if modality in j.modalities
+        }
+        file = pictures / f"panels_{modality}.png"
+        draw_panels(prepared, config.split, labellers, config.panels, file, config.data.hha)
     text = [
         f"# Comparison on {prepared.manifest.name}, split {config.split}, {len(config.seeds)} seeds\n",
         "Mean IoU in percent, mean ± standard deviation over seeds. Differences are paired by seed, with 95 %",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
-from rgbd_seg_ros.evaluation.joining import join
-from rgbd_seg_ros.evaluation.timing import latencies, switches
+from rgbd_seg_ros.evaluation.joining import JoinedFrame, join
+from rgbd_seg_ros.evaluation.switching import switches
+from rgbd_seg_ros.evaluation.timing import latencies
 from rgbd_seg_ros.inference.benchmark import camera_images
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.replay.live import LiveOptions, play_live
@@ -38,7 +40,7 @@ def measure_node(
     rates_hz: tuple[float, ...] = RATES_HZ,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Plays made-up streams into the node, each rate of `rates_hz` in turn until one is too high, for every mode.
+    """Plays made-up streams into the node, each rate of `rates_hz` in turn until two are too high, for every mode.
 
     Args:
         bundle: for the node.
@@ -49,7 +51,7 @@ def measure_node(
 
     Returns:
         JSON data: `modes` with the highest rate reached, latency at 30 Hz and every rate tried (`unlabelled`: share of
-        frames that no label image covers; `in_mode`: share of the covered ones that this mode labelled); `switches`.
+        frames that no label image covers, with `reasons`; `in_mode`: share of the covered ones that this mode labelled); `switches`.
     """
     report: dict[str, Any] = {"max_unlabelled": MAX_UNLABELLED, "modes": {}, "switches": []}
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
@@ -57,12 +59,13 @@ def measure_node(
         for mode in sorted(bundle.modes, key=lambda m: m.value):
             tried: dict[str, Any] = {}
             for rate in rates_hz:
+                # One rate may fail by a hiccup of the machine; two in a row are a limit.
+                if [facts["unlabelled"] >= MAX_UNLABELLED for facts in tried.values()][-2:] == [True, True]:
+                    break
                 sequence = _sequence(work / f"{mode.value}_{rate:g}", mode, rate, size)
                 recording = _play(sequence, Scenario("healthy", _PLAY_S), bundle, parameters)
                 tried[f"{rate:g}"] = _at_rate(recording, mode)
                 progress(f"{mode.value} at {rate:g} Hz: {100 * tried[f'{rate:g}']['unlabelled']:.1f} % unlabelled")
-                if tried[f"{rate:g}"]["unlabelled"] >= MAX_UNLABELLED:
-                    break
             reached = [float(rate) for rate, facts in tried.items() if facts["unlabelled"] < MAX_UNLABELLED]
             at_30 = tried.get(f"{LATENCY_RATE_HZ:g}", {}).get("latency_ms")
             report["modes"][mode.value] = {"peak_hz": max(reached, default=0.0), "latency_ms": at_30, "rates": tried}
@@ -102,9 +105,17 @@ def _at_rate(recording: Recording, mode: Mode) -> dict[str, Any]:
     return {
         "frames": len(counted),
         "unlabelled": round(1 - len(outputs) / max(1, len(counted)), 4),
+        "reasons": dict(Counter(_reason(frame) for frame in counted if frame.output is None)),
         "in_mode": round(sum(output.mode is mode for output in outputs) / max(1, len(outputs)), 4),
         "latency_ms": latencies(joined).get(mode.value),
     }
+
+
+def _reason(frame: JoinedFrame) -> str:
+    """Why a frame has no label."""
+    if frame.drop is not None:
+        return frame.drop.reason
+    return "lost in transport" if frame.lost else "not accounted for"
 
 
 def _sequence(folder: Path, mode: Mode, rate_hz: float, size: tuple[int, int]) -> Sequence:

@@ -82,14 +82,14 @@ class SensorHealth:
         """Steady time at which the sensor turns stale if nothing more arrives."""
         return None if self._last_message_ns is None else self._last_message_ns + self.stale_after_ns
 
-    def message(self, arrival_ns: int) -> None:
-        """Count an arriving message, good or not."""
+    def message(self, arrival_ns: int, stamp_ns: int | None = None) -> None:
+        """Count an arriving message, good or not; with its header stamp where it could be decoded."""
         self.received += 1
         if self._last_message_ns is not None and arrival_ns - self._last_message_ns > self.stale_after_ns:
             self.rate.gap()
         self._last_message_ns = arrival_ns
         self._missing = ""
-        self.rate.observe(arrival_ns)
+        self.rate.observe(arrival_ns, stamp_ns)
 
     def reject(self, detail: str) -> None:
         """The message that was just counted cannot be used as an image at all."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from rgbd_seg_ros.core.frames import Frame, Sensor
 
 MAX_TOLERANCE_NS = 50_000_000
+SLOWER = 1.3
+"""A sensor whose period is this many times the partner's owes nothing to some of the partner's frames."""
 DUE_PERIODS = 0.6
-"""A sensor's next frame is due when its newest stamp is at least this many periods old."""
+"""The next frame of a slower sensor is due when its newest stamp is at least this many of its periods old."""
 MAX_LAG_PERIODS = 2.0
 LAG_WEIGHT = 0.2
 REMEMBERED = 16
@@ -130,8 +132,15 @@ class Pairer:
         if not clock.alive[other]:
             return None
         newest = self._newest[other]
-        # Stamps of a sensor only grow: after `newest` the next one is a period later, too late for this frame.
-        if newest is not None and newest > frame.stamp_ns - DUE_PERIODS * clock.period_ns[other]:
+        # Stamps of a sensor only grow: its next one is newer than `newest`, a slower sensor's by a period of its own.
+        # Sensors of one rate keep step even where their stamps bunch up, so that a partner is due for every frame,
+        # unless that partner has already left alone.
+        period = clock.period_ns[other]
+        slower = period > SLOWER * clock.period_ns[frame.sensor]
+        margin = -DUE_PERIODS * period if slower else clock.tolerance_ns
+        if newest is not None and newest > frame.stamp_ns + margin:
+            return None
+        if self._left_alone(frame, clock) is not None:
             return None
         return frame.arrival_ns + int(clock.timeout_ns + self._lag_ns[other])
 
@@ -145,12 +154,18 @@ class Pairer:
         rgb, depth = (frame, None) if frame.sensor is Sensor.RGB else (None, frame)
         return Release(rgb, depth, due_ns, missed)
 
-    def _learn_from_late(self, frame: Frame, clock: PairingClock) -> None:
-        """A partner that came after its frame had left teaches how long to wait."""
+    def _left_alone(self, frame: Frame, clock: PairingClock) -> int | None:
+        """Arrival time of the partner of `frame` where that has already left alone; None otherwise."""
         for stamp_ns, arrival_ns in self._alone[frame.sensor.other]:
             if abs(stamp_ns - frame.stamp_ns) <= clock.tolerance_ns:
-                self._learn(frame.sensor, frame.arrival_ns - arrival_ns, clock)
-                return
+                return arrival_ns
+        return None
+
+    def _learn_from_late(self, frame: Frame, clock: PairingClock) -> None:
+        """A partner that came after its frame had left teaches how long to wait."""
+        arrival_ns = self._left_alone(frame, clock)
+        if arrival_ns is not None:
+            self._learn(frame.sensor, frame.arrival_ns - arrival_ns, clock)
 
     def _learn(self, later: Sensor, lag_ns: int, clock: PairingClock) -> None:
         most = MAX_LAG_PERIODS * clock.period_ns[later]

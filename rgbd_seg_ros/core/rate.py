@@ -2,73 +2,89 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from statistics import median
 
 NS = 1_000_000_000
 WINDOW = 9
 """Intervals in the running median: robust to bursts, half a rate shows within five frames."""
+LEARN_NS = NS // 2
+"""A period is learned over at least this long: a burst after a stall of the machine is no fast camera."""
+RELEARN_NS = 30 * NS
+"""A learned period that was never met for this long was wrong, or the camera was set to another rate."""
 SLOW_ENTER = 1.6
 SLOW_LEAVE = 1.3
 FASTER = 0.8
 
 
 class RateEstimator:
-    """Learns the period of a stream from arrival times and tells when it is slow.
+    """Learns the period of a stream and tells when it is slow.
 
-    The learned period only ever gets shorter, so that a sensor that falls to half its rate stays "slow" instead of
-    being taken for a slower camera. Gaps (an outage) are no intervals: the caller reports them with `gap`.
+    The learned period is the larger of the mean distance of arrivals and the median distance of header stamps: bursts
+    shorten the first, replay at a lower speed lengthens it. It gets shorter at once, but longer only after half a
+    minute, so that a sensor that falls to half its rate is "slow" and not taken for a slower camera. Gaps (an outage)
+    are no intervals: the caller reports them with `gap`.
     """
 
     def __init__(self, expected_rate_hz: float | None = None) -> None:
         self._given_ns = NS / expected_rate_hz if expected_rate_hz else None
         self._learned_ns: float | None = None
         self._intervals: deque[int] = deque(maxlen=WINDOW)
-        self._last_ns: int | None = None
-        self._slow = False
+        self._seen: deque[tuple[int, int | None]] = deque()
+        self._slow_since_ns: int | None = None
 
     @property
     def expected_period_ns(self) -> float | None:
-        """Given or learned period; None until a window of intervals was seen."""
+        """Given or learned period; None until half a second was seen."""
         return self._given_ns or self._learned_ns
 
     @property
     def measured_period_ns(self) -> float | None:
-        """Running median of the intervals; None until three were seen."""
+        """Running median of the intervals between arrivals; None until three were seen."""
         return median(self._intervals) if len(self._intervals) >= 3 else None
 
     @property
     def slow(self) -> bool:
         """Whether the measured period is well above the expected one (with hysteresis)."""
-        return self._slow
+        return self._slow_since_ns is not None
 
-    def observe(self, arrival_ns: int) -> None:
-        """Take the arrival of one message."""
-        if self._last_ns is not None:
-            self._intervals.append(max(0, arrival_ns - self._last_ns))
-        self._last_ns = arrival_ns
-        self._learn()
-        self._judge()
+    def observe(self, arrival_ns: int, stamp_ns: int | None = None) -> None:
+        """Take the arrival of one message, with its header stamp where it has a usable one."""
+        if self._seen:
+            self._intervals.append(max(0, arrival_ns - self._seen[-1][0]))
+        self._seen.append((arrival_ns, stamp_ns))
+        while len(self._seen) > WINDOW + 1 and arrival_ns - self._seen[1][0] >= LEARN_NS:
+            self._seen.popleft()
+        self._learn(arrival_ns)
+        self._judge(arrival_ns)
 
     def gap(self) -> None:
         """Forget the running window: the next interval spans an outage and says nothing about the rate."""
         self._intervals.clear()
-        self._last_ns = None
-        self._slow = False
+        self._seen.clear()
+        self._slow_since_ns = None
 
-    def _learn(self) -> None:
-        if len(self._intervals) < WINDOW:
+    def _learn(self, now_ns: int) -> None:
+        span = now_ns - self._seen[0][0]
+        if len(self._seen) <= WINDOW or span < LEARN_NS:
             return
-        measured = median(self._intervals)
-        if measured > 0 and (self._learned_ns is None or measured < FASTER * self._learned_ns):
-            self._learned_ns = measured
+        period = max(span / (len(self._seen) - 1), self._stamp_period_ns())
+        wrong = self._slow_since_ns is not None and now_ns - self._slow_since_ns >= RELEARN_NS
+        if self._learned_ns is None or period < FASTER * self._learned_ns or wrong:
+            self._learned_ns = period
 
-    def _judge(self) -> None:
+    def _stamp_period_ns(self) -> float:
+        stamps = [stamp for _, stamp in self._seen if stamp is not None]
+        steps = [b - a for a, b in itertools.pairwise(stamps) if b > a]
+        return median(steps) if len(steps) >= WINDOW // 2 else 0.0
+
+    def _judge(self, now_ns: int) -> None:
         expected = self.expected_period_ns
         if expected is None or len(self._intervals) < WINDOW // 2 + 1:
             return
         ratio = median(self._intervals) / expected
-        if ratio > SLOW_ENTER:
-            self._slow = True
+        if ratio > SLOW_ENTER and self._slow_since_ns is None:
+            self._slow_since_ns = now_ns
         elif ratio < SLOW_LEAVE:
-            self._slow = False
+            self._slow_since_ns = None

@@ -70,7 +70,7 @@ class RgbdStream:
         """
         sensor = frame.sensor
         health, other = self._health[sensor], self._health[sensor.other]
-        health.message(frame.arrival_ns)
+        health.message(frame.arrival_ns, frame.stamp_ns)
         admission = health.admit(frame, other)
         if admission.reset:
             self._newest_label_ns = None

@@ -319,3 +319,34 @@ def test_no_frame_waits_longer_than_the_timeout_and_the_learned_lag(events):
     rig.run_until(now + 500 * MS)
     for when, order in rig.orders:
         assert when - min(f.arrival_ns for f in order.frames) <= 0.5 * 100 * MS + 2 * 100 * MS
+
+
+def test_a_burst_at_the_start_is_not_learned_as_a_fast_camera():
+    """A machine that stalls while the node starts delivers the first frames 3 ms apart."""
+    rig = Rig()
+    for i in range(12):
+        late = 12 * PERIOD + i * 3 * MS
+        rig.give(frame(RGB, EPOCH + i * PERIOD, late))
+        rig.give(frame(DEPTH, EPOCH + i * PERIOD, late + MS))
+    rig.play(14, 90)
+    assert rig.stream.snapshot(rig.now).sensors[RGB].expected_rate_hz == pytest.approx(30, rel=0.1)
+    assert rig.modes_out[-40:] == [Mode.FUSION] * 40
+
+
+def test_frames_whose_stamps_bunch_up_are_still_paired():
+    rig, index = steady()
+    before = len(rig.orders)
+    for i in range(index, index + 20):
+        stamp = EPOCH + (i - i % 2) * PERIOD + (i % 2) * 3 * MS
+        arrival = stamp - EPOCH + PERIOD
+        rig.give(frame(RGB, stamp, arrival))
+        rig.give(frame(DEPTH, stamp, arrival + MS))
+    assert {o.mode for _, o in rig.orders[before:]} == {Mode.FUSION}
+    assert all(len(o.frames) == 2 for _, o in rig.orders[before:])
+
+
+def test_a_rate_that_stays_lower_for_half_a_minute_is_accepted_as_the_new_one():
+    rig, index = steady()
+    rig.play(index, 30 * 40, skip=lambda s, i: i % 2 == 1)
+    assert {r.state for r in rig.stream.snapshot(rig.now).sensors.values()} == {SensorState.OK}
+    assert rig.stream.mode is Mode.FUSION

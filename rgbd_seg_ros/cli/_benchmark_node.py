@@ -51,7 +51,8 @@ def measure_node(
 
     Returns:
         JSON data: `modes` with the highest rate reached, latency at 30 Hz and every rate tried (`unlabelled`: share of
-        frames that no label image covers, with `reasons`; `in_mode`: share of the covered ones that this mode labelled); `switches`.
+        frames that no label image covers, with `reasons`; `in_mode`: share of the covered ones that this mode
+        labelled); `switches`.
     """
     report: dict[str, Any] = {"max_unlabelled": MAX_UNLABELLED, "modes": {}, "switches": []}
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,17 +48,15 @@ class Detection:
 def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
     """Every fault that loses its stream, with the moment at which the node noticed."""
     found = []
+    times = [sample.at_ns for sample in recording.health]
     for fault in scenario.faults:
         if not fault.loses_stream or fault.start_ns >= recording.duration_ns:
             continue
         end_ns = recording.started_ns + fault.end_ns(recording.duration_ns) + 200_000_000
         start_ns = recording.started_ns + fault.start_ns
         for sensor in fault.sensors:
-            seen = next(
-                (h for h in recording.health
-                 if start_ns <= h.at_ns <= end_ns and h.states[sensor] in fault.kind.expected),
-                None,
-            )  # fmt: skip
+            during = recording.health[bisect_left(times, start_ns) : bisect_right(times, end_ns)]
+            seen = next((h for h in during if h.states[sensor] in fault.kind.expected), None)
             after_s = (seen.at_ns - start_ns) / 1e9 if seen else None
             found.append(Detection(fault, sensor, after_s, seen.states[sensor] if seen else None))
     return found

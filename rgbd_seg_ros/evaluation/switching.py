@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
-from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.replay.recording import Recording, Switch
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 
@@ -35,6 +36,7 @@ def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
     ordered = [s for s in recording.switches if s.at_ns - recording.started_ns <= recording.duration_ns]
     events = _events(scenario)
     rows: list[dict[str, Any]] = []
+    arrivals_ns = {mode: [o.at_ns for o in recording.outputs if o.mode is mode] for mode in Mode}
     given_up_s = float("-inf")
     for number, switch in enumerate(ordered):
         at_s = recording.play_s(switch.at_ns)
@@ -50,7 +52,7 @@ def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
                 "cause": switch.cause,
                 "restores": restores,
                 "trigger": trigger.name if trigger else None,
-                "latency_ms": _latency_ms(recording, switch, next_ns, trigger),
+                "latency_ms": _latency_ms(arrivals_ns[switch.after], recording, switch, next_ns, trigger),
                 "wrong": wrong,
             }
         )
@@ -102,8 +104,14 @@ def _end_s(fault: Fault) -> float:
     return float("inf") if fault.duration is None else fault.start + fault.duration
 
 
-def _latency_ms(recording: Recording, switch: Switch, next_ns: int | None, trigger: _Event | None) -> float | None:
-    first = next((o for o in recording.outputs if o.at_ns >= switch.at_ns and o.mode is switch.after), None)
-    if trigger is None or first is None or (next_ns is not None and first.at_ns > next_ns + FOLLOWS_NS):
+def _latency_ms(
+    arrivals_ns: list[int], recording: Recording, switch: Switch, next_ns: int | None, trigger: _Event | None
+) -> float | None:
+    """From the trigger to the first of `arrivals_ns`, the label images in the new mode, ms."""
+    number = bisect_left(arrivals_ns, switch.at_ns)
+    if trigger is None or number == len(arrivals_ns):
         return None
-    return round((recording.play_s(first.at_ns) - trigger.at_s) * 1e3, 1)
+    first_ns = arrivals_ns[number]
+    if next_ns is not None and first_ns > next_ns + FOLLOWS_NS:
+        return None
+    return round((recording.play_s(first_ns) - trigger.at_s) * 1e3, 1)

@@ -84,10 +84,14 @@ def _draw_bars(axis: Axes, recording: Recording, scenario: Scenario, end_s: floa
                 end = fault.end_ns(recording.duration_ns) / 1e9
                 axis.barh(2 * number, end - fault.start, left=fault.start, height=0.7, color="#8c8c8c")
                 _label(axis, fault.start, end, 2 * number, fault.fault, end_s)
-        for start, end, state in _state_bars(recording, sensor, end_s):
-            axis.barh(2 * number + 1, end - start, left=start, height=0.7, color=STATE_COLORS.get(state, "#ffffff"))
-    for start, end, name in mode_bars(recording, end_s):
-        axis.barh(4, end - start, left=start, height=0.8, color=MODE_COLORS[Mode(name)])
+        states = _state_bars(recording, sensor, end_s)
+        spans = [(start, end - start) for start, end, _ in states]
+        colors = [STATE_COLORS.get(state, "#ffffff") for _, _, state in states]
+        axis.broken_barh(spans, (2 * number + 0.65, 0.7), facecolors=colors)
+    modes = mode_bars(recording, end_s)
+    spans = [(start, end - start) for start, end, _ in modes]
+    axis.broken_barh(spans, (3.6, 0.8), facecolors=[MODE_COLORS[Mode(name)] for _, _, name in modes])
+    for start, end, name in modes:
         _label(axis, start, end, 4, name, end_s)
     axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()

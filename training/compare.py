@@ -18,12 +18,18 @@ from rgbd_seg_training.study.plan import StudyConfig
 from rgbd_seg_training.study.study import run_study
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse options and run the study."""
+def build_parser() -> ArgumentParser:
+    """All options of the script; each is a YAML key as well."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below; later ones win")
     parser.add_argument("--out", type=str, required=True, help="folder of runs and report")
     parser.add_class_arguments(StudyConfig)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options and run the study."""
+    parser = build_parser()
     config = parser.instantiate(parser.parse_args(argv))
     sections = {name: getattr(config, name) for name in StudyConfig.__dataclass_fields__}
     run_study(StudyConfig(**sections), Path(config.out), report=lambda line: print(line, flush=True))

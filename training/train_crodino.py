@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from jsonargparse import ArgumentParser
+
 from rgbd_seg_training.approaches import MethodConfig, build_method
 from rgbd_seg_training.cli import run_script, script_parser, settings_of
 from rgbd_seg_training.config import TrainConfig
@@ -17,14 +19,20 @@ from rgbd_seg_training.run_folder import RunFolder
 from rgbd_seg_training.settings import DataConfig, ModelConfig, open_data
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse options, train, save the models."""
+def build_parser() -> ArgumentParser:
+    """All options of the script; each is a YAML key as well."""
     parser = script_parser(__doc__ or "")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
     parser.add_argument("--data", type=DataConfig, default=DataConfig())
     parser.add_argument("--model", type=ModelConfig, default=ModelConfig())
     parser.add_argument("--fusion", type=ModelConfig, default=ModelConfig(architecture="cmx"))
     parser.add_argument("--method", type=MethodConfig, default=MethodConfig())
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options, train, save the models."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     config = parser.instantiate(arguments)
     decoupled = config.method.approach == "crodino"

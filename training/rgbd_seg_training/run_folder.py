@@ -12,7 +12,9 @@ import yaml
 
 from rgbd_seg_ros.errors import UserError
 
-_FREE_KEYS = frozenset({"config", "run", "resume", "workers", "threads", "devices", "accelerator", "log_every"})
+_FREE_KEYS = frozenset(
+    {"config", "run", "resume", "workers", "threads", "devices", "accelerator", "log_every", "cache"}
+)
 """Settings that may change between the parts of a resumed run: they do not change what is computed."""
 
 

@@ -1,0 +1,141 @@
+"""The command lines, on a set of striped images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rgbd_seg_training.cli import run_script
+from rgbd_seg_training.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "training"))
+
+import compare  # noqa: E402
+import evaluate  # noqa: E402
+import train_bundle  # noqa: E402
+import train_crodino  # noqa: E402
+
+CONFIGS = ROOT / "training" / "configs"
+NARROW = '{"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}'
+
+
+def options(root: Path, run: Path, *more: str) -> list[str]:
+    given = {
+        "--run": run,
+        "--data.root": root,
+        "--data.size": "[64, 64]",
+        "--data.scales": "[1.0]",
+        "--model.architecture": "lightfpn",
+        "--model.encoder": "resnet10t",
+        "--model.options": NARROW,
+        "--train.epochs": 2,
+        "--train.batch_size": 4,
+        "--train.accelerator": "cpu",
+        "--train.devices": 1,
+    }
+    return [text for item in given.items() for text in map(str, item)] + list(more)
+
+
+def test_train_crodino_leaves_models_metrics_and_the_whole_configuration(striped_set: Path, tmp_path: Path) -> None:
+    train_crodino.main(options(striped_set, tmp_path / "run", "--method.crodino.w_con", "0.2"))
+    run = RunFolder(tmp_path / "run")
+    assert sorted(p.name for p in run.models.iterdir()) == ["depth", "rgb"]
+    settings = yaml.safe_load(run.config.read_text())
+    assert settings["method"]["crodino"]["w_con"] == 0.2
+    assert settings["train"]["optimizer"]["power"] == 0.9
+    assert run.metrics.read_text().count("\n") == 3
+    assert "val/miou_rgb" in run.read_result()["validation"]
+
+
+def test_evaluate_scores_a_saved_model_with_pictures(striped_set: Path, tmp_path: Path) -> None:
+    more = ("--method.approach", "single", "--method.modality", "fusion", "--fusion.encoder", "resnet10t")
+    fusion = ("--fusion.options", NARROW[:-1] + ', "decoder": "lightfpn"}')
+    train_crodino.main(options(striped_set, tmp_path / "run", *more, *fusion))
+    model = tmp_path / "run" / "models" / "fusion"
+    command = ["--model", str(model), "--data", str(striped_set), "--missing", "[rgb, depth]", "--flip", "true"]
+    evaluate.main([*command, "--out", str(tmp_path / "out")])
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
+    assert set(scores) == {"rgb+depth", "rgb+depth, rgb zeros", "rgb+depth, depth zeros"}
+    assert all(0 <= s["miou"] <= 1 for s in scores.values())
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (train_crodino.main, ["--run", "x"], "--data.root"),
+        (train_crodino.main, ["--run", "x", "--data.root", "nowhere"], "nowhere"),
+        (train_crodino.main, ["--run", "x", "--data.root", "y", "--data.validation", "test"], "validate_on_test"),
+        (evaluate.main, ["--out", "x", "--data", "y"], "--model"),
+        (evaluate.main, ["--out", "x", "--model", "m"], "--data"),
+        (compare.main, ["--out", "x"], "baseline"),
+        (train_bundle.main, ["--work", "x", "--stages", "[bake]"], "bake"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_status_two(
+    main,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch,  # type: ignore[no-untyped-def]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_script(lambda: main(arguments)) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in (CONFIGS / "crodino").glob("*.yaml")))
+def test_every_shipped_configuration_is_understood(file: str) -> None:
+    sections = yaml.safe_load((CONFIGS / "crodino" / file).read_text())
+    if file.startswith("study"):
+        parser, needed = compare.build_parser(), ["--out", "x"]
+    else:
+        parser, needed = train_crodino.build_parser(), ["--run", "x"]
+    arguments = parser.parse_args([*needed, "--config", str(CONFIGS / "crodino" / file)])
+    config = parser.instantiate(arguments)
+    assert config.train.epochs == sections["train"]["epochs"]
+    assert config.train.optimizer.lr == sections["train"]["optimizer"]["lr"]
+
+
+@pytest.mark.slow
+def test_the_bundle_recipe_trains_exports_and_scores_in_one_go(striped_set: Path, tmp_path: Path) -> None:
+    """On ready images in place of scenes: the stages themselves, their order and their results."""
+    from rgbd_seg_training.bundle_recipe import BundleConfig, Recipe, WarmConfig
+    from rgbd_seg_training.config import TrainConfig
+    from rgbd_seg_training.settings import DataConfig
+
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("scenes", "scenes_test"):
+        (work / name).symlink_to(striped_set)
+    options = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
+    single = {"architecture": "lightfpn", "encoder": "resnet10t", "num_classes": 6, "options": options}
+    fusion = {**single, "architecture": "cmx", "options": {**options, "decoder": "lightfpn"}}
+    specs = {"teacher": {**single, "inputs": ["rgb"]}, "rgb": {**single, "inputs": ["rgb"]}}
+    specs |= {"depth": {**single, "inputs": ["depth"]}, "fusion": fusion}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(specs))
+    config = BundleConfig(
+        models=str(tmp_path / "models.yaml"),
+        minutes=0,
+        warm=WarmConfig(share=0.5, size=(32, 32)),
+        data=DataConfig(size=(64, 64), scales=(1.0,)),
+        train=TrainConfig(steps=4, batch_size=4, accelerator="cpu", devices=1, ema=0.9),
+    )
+    recipe = Recipe(config, work, report=print)
+    for stage in ("teacher", "fusion", "crodino", "baseline_depth", "export", "score"):
+        recipe.stages[stage]()
+    scores = json.loads((work / "scores.json").read_text())
+    assert set(scores) == {"bundle fusion", "bundle rgb", "bundle depth", "alone depth"}
+    assert all(np.isfinite(s["miou"]) for s in scores.values())
+    assert RunFolder(work / "runs" / "baseline_depth").read_result()["steps"] == 2

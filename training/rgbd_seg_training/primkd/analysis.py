@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,9 @@ def _draw_histograms(histograms: Mapping[str, list[ValueHistogram]], path: Path)
     for stage, axis in enumerate(axes):
         for name, stages in histograms.items():
             centres, density = stages[stage].density()
-            axis.plot(centres, [max(d, 1e-6) for d in density], label=name, linewidth=1.2)
+            # The outermost bins also hold what lies beyond them, and an empty bin has no logarithm: neither is drawn.
+            shown = [d if d > 0 else math.nan for d in density[1:-1]]
+            axis.plot(centres[1:-1], shown, label=name, linewidth=1.2)
         axis.set(title=f"stage {stage + 1}", xlabel="feature value", yscale="log")
     axes[0].set_ylabel("density")
     axes[-1].legend(fontsize=8)

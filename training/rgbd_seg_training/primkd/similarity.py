@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 
+SPREADS = 8
+"""Range of a histogram: so many standard deviations of the first batch on both sides of its mean."""
+
+
 class LinearCka:
     """Linear centred kernel alignment of two feature sets (Kornblith et al. 2019, equation 5).
 
@@ -46,7 +50,7 @@ class ValueHistogram:
         bins: number of bins.
     """
 
-    def __init__(self, bins: int = 120) -> None:
+    def __init__(self, bins: int = 200) -> None:
         self.counts = torch.zeros(bins, dtype=torch.float64)
         self.low = self.high = 0.0
         self._moments = torch.zeros(3, dtype=torch.float64)
@@ -56,7 +60,7 @@ class ValueHistogram:
         flat = values.detach().cpu().double().flatten()
         if self._moments[0] == 0:
             middle, spread = float(flat.mean()), max(float(flat.std()), 1e-6)
-            self.low, self.high = middle - 4 * spread, middle + 4 * spread
+            self.low, self.high = middle - SPREADS * spread, middle + SPREADS * spread
         self.counts += torch.histc(flat.clamp(self.low, self.high), len(self.counts), self.low, self.high)
         self._moments += torch.stack(
             (torch.tensor(float(flat.numel()), dtype=torch.float64), flat.sum(), flat.square().sum())

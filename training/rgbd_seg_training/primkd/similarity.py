@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 SPREADS = 8
 """Range of a histogram: so many standard deviations of the first batch on both sides of its mean."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -243,6 +244,8 @@ class Recipe:
             samples, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
             settings = {"stage": name, **plain(self._config), "train": plain(train), "data": plain(data)}
             fit(method, samples, train, run, settings, resume=True, report=self._report)
+            del method, samples
+            gc.collect()  # Engine and trainer refer to each other and would keep this phase's images in memory.
         result = run.read_result()
         scores = {k: round(v, 4) for k, v in result["validation"].items() if k.startswith("val/miou")}
         self._report(f"{name}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")

@@ -37,6 +37,7 @@ from rgbd_seg_ros.replay.source import open_source
 
 console = Console(highlight=False)
 CACHE = Path(".cache") / "sequences"
+LISTED_SWITCHES = 12
 RANDOM_S = 60.0
 RENDERED_S = 8.0
 """Rendered sequences are played forth and back; a longer one would only take longer to render."""
@@ -213,7 +214,7 @@ def print_table(report: dict[str, Any]) -> None:
             f"{sensor}: {frames['sent']} sent, {frames['labelled']} labelled, dropped: {drops}, lost on the way: {lost}"
         )
     downs = [s for s in report["switches"] if s["latency_ms"] is not None and not s["restores"]]
-    for switch in downs:
+    for switch in downs[:LISTED_SWITCHES]:
         console.print(f"{switch['trigger']}: first {switch['to']} label after {switch['latency_ms']:.0f} ms")
     if report["passed"]:
         console.print("[green]every frame of a surviving stream was labelled[/green]")

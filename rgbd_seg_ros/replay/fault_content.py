@@ -24,7 +24,7 @@ def _painted(record: Record, mask: npt.NDArray[np.bool_], value: float) -> list[
     return [record.with_image(image)]
 
 
-@kind("freeze", "The last image is sent again and again under new stamps.", effect=Effect.LOST, expected="frozen",
+@kind("freeze", "The last image is sent again and again under new stamps.", effect=Effect.ALONE, expected="frozen",
       detected_s=0.27)  # fmt: skip
 def freeze(record: Record, moment: Moment) -> list[Record]:
     """Sends the content of the last healthy frame."""

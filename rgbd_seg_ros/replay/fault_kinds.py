@@ -19,8 +19,8 @@ class Effect(str, enum.Enum):
     """Nothing usable arrives: a watcher should give the stream up."""
     DEGRADED = "degraded"
     """Frames are worse, later or rarer, but still of use."""
-    MISMATCH = "mismatch"
-    """Lost where only one stream has it: its stamps no longer agree with the partner's."""
+    ALONE = "alone"
+    """Lost where only one stream has it: a watcher notices it by comparing the stream with its partner."""
 
 
 @dataclass(frozen=True, slots=True)

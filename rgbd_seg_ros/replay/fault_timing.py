@@ -75,14 +75,14 @@ def frozen_stamps(record: Record, moment: Moment) -> list[Record]:
 
 
 @kind("stamp_jump", "Stamps jump ahead (or back, negative) and return.", strength=5.0, unit="s",
-      effect=Effect.MISMATCH, expected="stamps stale", aftermath_s=STAMPS_SETTLE_S)  # fmt: skip
+      effect=Effect.ALONE, expected="stamps stale", aftermath_s=STAMPS_SETTLE_S)  # fmt: skip
 def stamp_jump(record: Record, moment: Moment) -> list[Record]:
     """Adds strength seconds to the stamp."""
     return [replace(record, stamp_ns=max(0, record.stamp_ns + round(moment.strength * NS)))]
 
 
 @kind("clock_reset", "Stamps start over, as after a reboot or a bag loop.", strength=1.0, unit="s, first new stamp",
-      effect=Effect.MISMATCH, expected="stamps stale", aftermath_s=STAMPS_SETTLE_S)  # fmt: skip
+      effect=Effect.ALONE, expected="stamps stale", aftermath_s=STAMPS_SETTLE_S)  # fmt: skip
 def clock_reset(record: Record, moment: Moment) -> list[Record]:
     """Counts stamps from strength seconds at the start of the fault."""
     return [replace(record, stamp_ns=round(moment.strength * NS) + moment.elapsed_ns)]

@@ -77,7 +77,7 @@ class Fault:
     @property
     def loses_stream(self) -> bool:
         """Whether the streams it hits are of no use while it lasts."""
-        if self.kind.effect is Effect.MISMATCH:
+        if self.kind.effect is Effect.ALONE:
             return self.stream != "both"
         strong = self.kind.lost_from is None or self.level >= self.kind.lost_from
         return self.kind.effect is Effect.LOST and strong

@@ -17,7 +17,7 @@ from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.simulate import Labeller, Policy, SimulatedTimes, simulate
 
 Label = npt.NDArray[np.uint8]
-REMEMBERED = 4000
+REMEMBERED_BYTES = 256 << 20
 """Label images kept for the next play of the same sequence; most frames of a campaign are the same healthy ones."""
 
 
@@ -39,7 +39,7 @@ class MemoLabeller:
         if None not in key[1:] and key in self._known:
             return self._known[key]
         label = self._segment(order)
-        if None not in key[1:] and len(self._known) < REMEMBERED:
+        if None not in key[1:] and (len(self._known) + 1) * label.nbytes <= REMEMBERED_BYTES:
             self._known[key] = label
         return label
 

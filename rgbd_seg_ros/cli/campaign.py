@@ -7,8 +7,9 @@ import hashlib
 import json
 import multiprocessing
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from rgbd_seg_ros.replay.scenario import library
 from rgbd_seg_ros.replay.sequence import Sequence
 
 RENDERED_S = 6.0
+PIECE = 8
 CODE = tuple(code_version(f"rgbd_seg_ros.{room}") for room in ("core", "inference", "replay", "evaluation"))
 
 
@@ -80,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
         jobs, done = _plan(args, bundle.folder, scenarios, results, Path(work))
         total = len(scenarios) * args.seeds
         with _play.progress_bar("playing", "plays") as advance:
-            for row, file in _results(jobs, 1 if args.live else args.workers, results):
-                _keep(row, file)
+            for row, file in play_all(jobs, 1 if args.live else args.workers, results, play_job):
+                if row["crash"] is None:  # a crash is tried again by the next call
+                    _keep(row, file)
                 done.append(row)
                 advance(len(done), total)
     done.sort(key=lambda row: (row["scenario"], row["seed"]))
@@ -130,16 +133,44 @@ def _result_name(job: Job) -> str:
     return f"{scenario.name}-{job.seed}-{hashlib.sha256(manifest + text).hexdigest()[:12]}.json"
 
 
-def _results(jobs: list[Job], workers: int, results: Path) -> Iterator[tuple[dict[str, Any], Path]]:
-    context = multiprocessing.get_context("spawn")
-    # one seed's plays share the labels of their healthy frames, so a seed is not torn apart more than needed
-    pieces = [replace(job, scenarios=job.scenarios[i : i + 8]) for job in jobs for i in range(0, len(job.scenarios), 8)]
-    with ProcessPoolExecutor(max(1, workers), context) as pool:
-        futures = {pool.submit(play_job, piece): piece for piece in pieces}
+def play_all(
+    jobs: list[Job], workers: int, results: Path, play: Callable[[Job], list[dict[str, Any]]]
+) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Rows as they are ready, with the file for each.
+
+    Labels of healthy frames are shared among the plays of one piece, so a seed is not torn apart more than needed. A
+    piece whose process dies is played again alone, one scenario at a time; a scenario that ends its process is a crash.
+    """
+    left = [
+        replace(job, scenarios=job.scenarios[i : i + PIECE])
+        for job in jobs
+        for i in range(0, len(job.scenarios), PIECE)
+    ]
+    broken: list[Job] = []
+    with ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(play, piece): piece for piece in left}
         for future in as_completed(futures):
-            piece = futures[future]
-            for name, row in zip(piece.scenarios, future.result(), strict=True):
-                yield row, results / _result_name(replace(piece, scenarios=(name,)))
+            try:
+                rows = future.result()
+            except BrokenProcessPool:
+                broken.append(futures[future])
+                continue
+            yield from _named(futures[future], rows, results)
+    for one in (replace(piece, scenarios=(name,)) for piece in broken for name in piece.scenarios):
+        yield from _named(one, _play_alone(one, play), results)
+
+
+def _play_alone(job: Job, play: Callable[[Job], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(play, job).result()
+        except BrokenProcessPool:
+            return [crash_row(name, job.seed, "the process died") for name in job.scenarios]
+
+
+def _named(piece: Job, rows: list[dict[str, Any]], results: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    for name, row in zip(piece.scenarios, rows, strict=True):
+        yield row, results / _result_name(replace(piece, scenarios=(name,)))
 
 
 def play_job(job: Job) -> list[dict[str, Any]]:

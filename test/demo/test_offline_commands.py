@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from rgbd_seg_ros.cli import main as cli
 from rgbd_seg_ros.cli._play import Play, evaluate_recording, load_scenario
 from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
+from rgbd_seg_ros.cli.campaign import Job, play_all
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.core.records import WorkOrder
@@ -168,3 +171,22 @@ def test_a_misspelt_scenario_ends_a_campaign_before_it_begins(
 def test_random_scenarios_need_a_seed() -> None:
     with pytest.raises(UserError, match="random:SEED"):
         load_scenario("random:x")
+
+
+def die_of_freeze(job: Job) -> list[dict[str, Any]]:
+    """A stand-in for `play_job` whose process ends when it meets one of the scenarios."""
+    if "depth_freeze" in job.scenarios:
+        os._exit(3)
+    return [{"scenario": name, "crash": None} for name in job.scenarios]
+
+
+def test_a_process_that_dies_is_a_crash_of_the_scenario_it_died_of(
+    sequence: Sequence, bundle: Bundle, tmp_path: Path
+) -> None:
+    job = Job(sequence.folder, bundle.folder, 0, ("depth_drop", "depth_freeze", "rgb_drop"), None, False)
+    rows = [row for row, _ in play_all([job], 1, tmp_path, die_of_freeze)]
+    assert {row["scenario"]: row["crash"] for row in rows} == {
+        "depth_drop": None,
+        "depth_freeze": "the process died",
+        "rgb_drop": None,
+    }

@@ -92,9 +92,7 @@ class Player(Node):
             # before the publication: its label image may be there before publish() returns
             sent_ns = time.monotonic_ns()
             self._send(record)
-            sent.append(
-                SentFrame(record.sensor, record.index, record.time_ns, record.stamp_ns, sent_ns, record.faults)
-            )
+            sent.append(SentFrame(record.sensor, record.index, record.time_ns, record.stamp_ns, sent_ns, record.faults))
         return started_ns, sent
 
     def _send(self, record: Record) -> None:

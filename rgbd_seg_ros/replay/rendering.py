@@ -12,9 +12,10 @@ import numpy as np
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter, is_sequence
 from rgbd_seg_ros.replay.source import SourceFrame
-from rgbd_seg_ros.scenes import Camera, render_sequence
+from rgbd_seg_ros.scenes import Camera, RenderedFrame, render_sequence
 
 LABELS = {"indoor": "nyu13", "aerial": "potsdam6", "drone": "midair7"}
 
@@ -49,26 +50,32 @@ def rendered(
     folder = cache / key
     if is_sequence(folder):
         return Sequence(folder)
-    camera = Camera.default(width, height)
     total = round(duration_s * rate_hz)
-    writer = SequenceWriter(folder, name=f"rendered {world} {seed}", camera=camera,
-                            label_set=LABEL_SETS[LABELS[world]], rate_hz=rate_hz)  # fmt: skip
+    frames = render_sequence(world, UNSEEN + seed, duration_s, rate_hz, Camera.default(width, height), workers)
+    writer: SequenceWriter | None = None
     try:
-        for number, frame in enumerate(render_sequence(world, UNSEEN + seed, duration_s, rate_hz, camera, workers)):
-            for part in _source_frames(round(number * 1e9 / rate_hz), frame.rgb, frame.depth, frame.label):
+        for number, frame in enumerate(frames):
+            # The worlds differ in focal length; the first frame tells the one that was used.
+            writer = writer or SequenceWriter(folder, name=f"rendered {world} {seed}", camera=frame.camera,
+                                              label_set=LABEL_SETS[LABELS[world]], rate_hz=rate_hz)  # fmt: skip
+            for part in _source_frames(world, round(number * 1e9 / rate_hz), frame):
                 writer.add(part)
             if progress:
                 progress(number + 1, total)
+        if writer is None:
+            raise UserError(f"a sequence of {duration_s:g} s at {rate_hz:g} Hz has no frame: ask for a longer one")
         return writer.finish()
     except BaseException:
-        writer.abandon()
+        if writer is not None:
+            writer.abandon()
         raise
 
 
-def _source_frames(stamp_ns: int, rgb: np.ndarray, depth: np.ndarray, label: np.ndarray) -> Iterator[SourceFrame]:
-    yield SourceFrame(Sensor.RGB, stamp_ns, rgb, label)
-    millimetres = np.clip(np.round(depth * 1000.0), 0, 65535).astype(np.uint16)
-    yield SourceFrame(Sensor.DEPTH, stamp_ns, millimetres, label)
+def _source_frames(world: str, stamp_ns: int, frame: RenderedFrame) -> Iterator[SourceFrame]:
+    """Colour and depth; depth in uint16 millimetres as indoor cameras send it, outdoors in float32 metres."""
+    depth = np.round(frame.depth * 1000.0).clip(0, 65535).astype(np.uint16) if world == "indoor" else frame.depth
+    yield SourceFrame(Sensor.RGB, stamp_ns, frame.rgb, frame.label)
+    yield SourceFrame(Sensor.DEPTH, stamp_ns, depth, frame.label)
 
 
 @lru_cache

@@ -47,19 +47,22 @@ class Source(Protocol):
 
 
 def open_source(path: Path | str, **options: object) -> Source:
-    """Opens a packed sequence, a rosbag2 (folder, .mcap or .db3) or a folder of frames, whichever `path` is.
+    """Opens a packed sequence, a prepared data set, a rosbag2 (folder, .mcap or .db3) or a folder of frames.
 
     Options go to the reader: `rgb_topic`, `depth_topic`, `label_topic` for bags, `rate_hz`, `depth_scale` for folders.
 
     Raises:
         UserError: when there is nothing at `path` that can be played.
     """
-    from rgbd_seg_ros.replay import bag_source, folder_source, sequence
+    from rgbd_seg_ros.replay import bag_source, folder_source, sequence, set_source
 
     path = Path(path)
     if not path.exists():
         raise UserError(f"there is nothing at {path}: give a folder of rgb and depth images or a rosbag2")
     if sequence.is_sequence(path):
         return sequence.Sequence(path)
+    if (path / "manifest.json").is_file():
+        rate = options.get("rate_hz")
+        return set_source.SetSource(path, rate_hz=float(str(rate)) if rate else None)
     reader = bag_source.BagSource if bag_source.is_bag(path) else folder_source.FolderSource
     return reader(path, **options)  # type: ignore[arg-type]

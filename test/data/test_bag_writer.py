@@ -19,7 +19,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.bag_source import BagSource
 from rgbd_seg_ros.replay.bag_writer import EPOCH_NS, INFO_TOPIC, LABEL_TOPIC, TOPICS, BagWriter, write_bag
 from rgbd_seg_ros.replay.set_source import SetSource
-from rgbd_seg_ros.replay.source import SourceFrame
+from rgbd_seg_ros.replay.source import SourceFrame, open_source
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
@@ -117,3 +117,10 @@ def test_the_command_line_takes_frame_folders(tmp_path: Path) -> None:
     depth = [f for f in BagSource(tmp_path / "bag") if f.sensor is Sensor.DEPTH]
     assert [f.stamp_ns - depth[0].stamp_ns for f in depth] == [0, 200_000_000, 400_000_000]
     assert (depth[0].image == 1500).all()
+
+
+def test_a_prepared_set_can_be_played_as_it_is(small_set: PreparedSet) -> None:
+    source = open_source(small_set.root, rate_hz=5)
+    assert isinstance(source, SetSource)
+    assert source.rate_hz == 5
+    assert source.label_set == small_set.label_set

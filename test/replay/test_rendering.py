@@ -56,3 +56,12 @@ def test_a_rendering_that_fails_leaves_nothing_in_the_cache(tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         rendering.rendered(tmp_path, seed=1, duration_s=0.1, size=(64, 48), workers=0, progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outdoor_depth_is_not_cut_where_millimetres_end(tmp_path: Path) -> None:
+    """An aerial camera looks down from 120 m: more than uint16 millimetres can say."""
+    sequence = rendering.rendered(tmp_path, world="aerial", seed=1, duration_s=0.05, size=(64, 48), workers=0)
+    depth = next(f.image for f in sequence if f.sensor is Sensor.DEPTH)
+    assert depth.dtype == np.float32
+    assert np.median(depth) > 90
+    assert sequence.camera.fx > 64

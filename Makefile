@@ -11,7 +11,7 @@ help:
 	@echo "make demo [INPUT=bag or folder]  play an RGB-D stream with sensor failures into the node; report in out/demo/"
 	@echo "make test [TESTS=test/...]       all tests (or those named)"
 	@echo "make lint                        ruff and mypy"
-	@echo "make bundle [ARGS=...]           train the shipped model bundle"
+	@echo "make bundle [ARGS=...]           train the shipped bundle anew, into runs/rooms (long)"
 	@echo "make clean                       remove environments and caches; runs/ and out/ stay"
 
 # Extras of setup.py in each environment. The demo has no torch.
@@ -40,7 +40,8 @@ lint: .venv-lint/.ready
 	.venv-lint/bin/mypy || status=1; exit $$status
 
 bundle: .venv-training/.ready
-	@.venv-training/bin/python training/train_bundle.py $(ARGS)
+	@.venv-training/bin/python training/train_bundle.py --config training/configs/bundle/rooms.yaml --work runs/rooms $(ARGS)
+	@echo "runs/rooms/bundle is ready: name it (--bundle, bundle:=), or copy it to bundles/rooms to ship it"
 
 clean:
 	@rm -rf .venv-demo .venv-test .venv-lint .venv-training .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -98,6 +98,6 @@ def default_bundle() -> Path:
     if folder / "default" in bundles:
         return folder / "default"
     if not bundles:
-        raise UserError(f"no model bundle is in {folder}: train the shipped one with `make bundle`, or name your own.")
+        raise UserError(f"no model bundle is in {folder}: name one, e.g. runs/rooms/bundle after `make bundle`.")
     names = ", ".join(p.name for p in bundles)
     raise UserError(f"{folder} holds several model bundles ({names}): name the one to use, or call one `default`.")

@@ -68,7 +68,7 @@ included.</p>
 
 {% if report.node_memory %}<p>Memory of the node: {{ report.node_memory.start_mib }} MiB at the start,
 {{ report.node_memory.end_mib }} MiB at the end, {{ report.node_memory.max_mib }} MiB at most; slope
-{{ report.node_memory.slope_mib_per_hour }} MiB an hour over {{ report.node_memory.watched_s }} s.</p>{% endif %}
+{{ show(report.node_memory.slope_mib_per_hour) }} MiB an hour.</p>{% endif %}
 
 <h2>Made with</h2>
 <table>{% for group in (report.machine, report.versions) %}{% for key, value in group.items() %}

@@ -14,6 +14,8 @@ from rgbd_seg_ros.replay.recording import LabelOutput, Recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
 MEMORY_SAMPLES = 10
+SLOPE_S = 60.0
+"""Over less time the slope of memory is noise."""
 
 
 def percentiles(values: list[float]) -> dict[str, float | int] | None:
@@ -65,11 +67,11 @@ def label_rates(recording: Recording, scenario: Scenario) -> dict[str, float]:
     return {mode: round(len(gaps) / sum(gaps), 2) for mode, gaps in spans.items() if sum(gaps) > 0}
 
 
-def memory(recording: Recording) -> dict[str, float] | None:
+def memory(recording: Recording) -> dict[str, float | None] | None:
     """Resident memory of the node: at the start, at the end, at most (MiB) and its slope in MiB an hour.
 
     The slope is that of the least-squares line through all samples but those of the first fifth of the play, in
-    which allocators and caches fill; None where the node was not watched long enough.
+    which allocators and caches fill; None for less than `SLOPE_S` of them. None for all where the node was not watched.
     """
     settled = [(at, mib) for at, mib in recording.memory if at - recording.started_ns > recording.duration_ns / 5]
     if len(settled) < MEMORY_SAMPLES:
@@ -80,6 +82,6 @@ def memory(recording: Recording) -> dict[str, float] | None:
         "start_mib": round(recording.memory[0][1], 1),
         "end_mib": round(values[-1], 1),
         "max_mib": round(max(mib for _, mib in recording.memory), 1),
-        "slope_mib_per_hour": round(float(np.polyfit(hours, values, 1)[0]), 2),
+        "slope_mib_per_hour": round(float(np.polyfit(hours, values, 1)[0]), 2) if hours[-1] * 3600 >= SLOPE_S else None,
         "watched_s": round(hours[-1] * 3600, 1),
     }

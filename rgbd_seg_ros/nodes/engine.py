@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.records import WorkOrder
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.segmenter import Segmentation, Segmenter
 
-Result = TypeVar("Result")
 RECOVERED_AFTER = 100
 """Labels in a row after a reload that earn the next one."""
 
@@ -42,7 +39,7 @@ class Engine:
     def __init__(self, load: Callable[[], Segmenter], max_errors: int) -> None:
         self._load = load
         self._max_errors = max_errors
-        self._segmenter = _in_thread(load)
+        self._segmenter = load()
         self._failed_in_row = 0
         self._labelled_in_row = 0
         self._reloaded = False
@@ -80,7 +77,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the models."""
-        _in_thread(self._segmenter.close)
+        self._segmenter.close()
 
     def _failure(self, error: Exception) -> EngineError:
         self.errors += 1
@@ -96,20 +93,9 @@ class Engine:
 
     def _reload(self) -> EngineError:
         self._reloaded = True
-        _in_thread(self._segmenter.close)
+        self._segmenter.close()
         try:
-            self._segmenter = _in_thread(self._load)
+            self._segmenter = self._load()
         except UserError as error:
             return EngineError(f"inference failed and the models cannot be reloaded ({error})", final=True)
         return EngineError(f"models were reloaded after {self._max_errors} failures ({self.last_error})", final=False)
-
-
-def _in_thread(call: Callable[[], Result]) -> Result:
-    """Run `call` in a thread of its own and wait for it.
-
-    OpenVINO (2026.4) gives the thread that loads a model an alternate signal stack, and leaves it pointing at freed
-    memory when the model goes: the next signal that this thread takes, such as SIGINT in the main thread, would crash
-    the process. A thread that has ended takes no signals.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="models") as pool:
-        return pool.submit(call).result()

@@ -270,6 +270,10 @@ class Station:
         """The key-value pairs of every status so far."""
         return [{v.key: v.value for v in s.status[0].values} for s in list(self.statuses)]
 
+    def outputs(self) -> list[dict[str, str]]:
+        """The key-value pairs of every status that came with a label image."""
+        return [value for value in self.values() if value["mode"] != "none"]
+
     def covered(self) -> set[tuple[Sensor, int]]:
         """Frames that a label image covers, by the status messages."""
         return {
@@ -295,7 +299,7 @@ class Station:
 
     def modes(self) -> list[str]:
         """Mode of every output, in order, without the reports that belong to none."""
-        return [v["mode"] for v in self.values() if v["mode"] != "none"]
+        return [v["mode"] for v in self.outputs()]
 
     def assert_settled(self, mode: str) -> None:
         """Fail unless the last ten outputs show one mode again; a busy machine may delay a frame among them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -50,17 +52,20 @@ class OpenVinoBackend(Backend):
         if device == "CPU":
             # Pinned workers would fight the other processes of the robot for single cores.
             config |= {"INFERENCE_NUM_THREADS": options.threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        try:
+
+        def load() -> Any:
             model = openvino.Core().read_model(bundle.model_bytes(mode))
             if model.is_dynamic():
                 height, width = options.size
                 shapes = {"rgb": [1, height, width, 3], "depth": [1, height, width]}
                 model.reshape({name: shapes[name] for name in bundle.manifest.modes[mode].inputs})
-            compiled = openvino.Core().compile_model(model, device, config)
+            return openvino.Core().compile_model(model, device, config).create_infer_request()
+
+        try:
+            return _OpenVinoSession(_in_thread_of_its_own(load))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise BackendError(f"OpenVINO refuses the model of mode {mode.value}: {reason}") from error
-        return _OpenVinoSession(compiled.create_infer_request())
 
 
 class _OpenVinoSession(Session):
@@ -74,3 +79,14 @@ class _OpenVinoSession(Session):
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {error}") from error
         return as_image(outputs["label"]), as_image(outputs["confidence"])
+
+
+def _in_thread_of_its_own(load: Callable[[], Any]) -> Any:
+    """Run `load` in a thread that ends with it.
+
+    OpenVINO (2026.4) gives the thread that loads a model an alternate signal stack, and leaves it pointing at freed
+    memory when the model goes: the next signal that this thread takes, such as SIGINT in the main thread, would crash
+    the process. A thread that has ended takes no signals.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="openvino") as pool:
+        return pool.submit(load).result()

@@ -10,7 +10,7 @@ import numpy as np
 
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets.depth_codecs import encode_depth
-from rgbd_seg_ros.datasets.manifest import DepthFacts, Intrinsics, Manifest
+from rgbd_seg_ros.datasets.manifest import DepthFacts, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
 from rgbd_seg_ros.hha import encode_hha, fill_holes
 from rgbd_seg_ros.scenes import Camera, render_sample
@@ -41,7 +41,8 @@ def _render(writer: SetWriter, world: str, seed: int, camera: Camera, depth: Dep
     metres = np.asarray(frame.depth)
     hha = None
     if "hha" in writer.kinds and (metres > 0).any():
-        intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
+        used = frame.camera
+        intrinsics = (used.fx, used.fy, used.cx, used.cy)
         hha = encode_hha(fill_holes(metres), intrinsics, metres > 0, first_pixel=0)
     elif "hha" in writer.kinds:
         hha = np.zeros((*metres.shape, 3), np.uint8)
@@ -89,7 +90,7 @@ def prepare_rendered(
         name=f"rendered_{world}",
         label_set=LABEL_SETS[label_set],
         depth=depth,
-        camera=Intrinsics(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy),
+        camera=None,  # every image has a focal length of its own
         source=plan,
     )
     return writer.finish(facts, {split: names for split, names in splits.items() if names}, workers=workers)

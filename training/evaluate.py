@@ -21,7 +21,7 @@ from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.models import load_model
 from rgbd_seg_training.bundle_score import as_json, table
 from rgbd_seg_training.cli import run_script
-from rgbd_seg_training.evaluation.conditions import EvaluationConfig, evaluate_conditions
+from rgbd_seg_training.evaluation.conditions import EvaluationConfig, evaluate_conditions, scorable_modes
 from rgbd_seg_training.evaluation.pictures import draw_confusion
 from rgbd_seg_training.run_folder import plain, write_atomically
 from rgbd_seg_training.sample_panels import Labeller, bundle_labeller, draw_panels, network_labeller
@@ -41,24 +41,26 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("No data set is named; give --data FOLDER (make one with training/prepare.py).")
     prepared, out = PreparedSet.open(config.data), Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
+    # A bundle of the 13 NYU classes is scored on truth of 40 in its own classes.
+    label_set = load_bundle(config.bundle).manifest.label_set if config.bundle else prepared.label_set
     rows: dict[str, dict[str, Any]] = {}
     for name, matrix in evaluate_conditions(config, prepared):
         rows[name] = as_json(asdict(matrix.scores()))
         file = name.replace(", ", "_").replace(" ", "_").replace("+", "_")
         title = f"{prepared.manifest.name} {config.split}: {name}"
-        draw_confusion(matrix, prepared.label_set, title, out / f"confusion_{file}.png")
+        draw_confusion(matrix, label_set, title, out / f"confusion_{file}.png")
         print(f"{name}: mIoU {100 * rows[name]['miou']:.2f}", flush=True)
-    draw_panels(prepared, config.split, _labellers(config), arguments.panels, out / "panels.png", config.hha)
-    text = table(rows, prepared.label_set.classes)
+    draw_panels(prepared, config.split, _labellers(config, prepared), arguments.panels, out / "panels.png", config.hha, label_set)
+    text = table(rows, label_set.classes)
     write_atomically(out / "scores.md", text)
     write_atomically(out / "scores.json", json.dumps({"settings": plain(config), "scores": rows}, indent=2) + "\n")
     print(text)
 
 
-def _labellers(config: EvaluationConfig) -> dict[str, Labeller]:
+def _labellers(config: EvaluationConfig, prepared: PreparedSet) -> dict[str, Labeller]:
     if config.bundle:
         bundle = load_bundle(config.bundle)
-        return {mode.value: bundle_labeller(bundle, mode) for mode in sorted(bundle.modes, key=lambda m: m.value)}
+        return {mode.value: bundle_labeller(bundle, mode) for mode in scorable_modes(bundle, prepared)}
     model = load_model(config.model)
     return {"+".join(model.spec.inputs): network_labeller(model)}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.evaluation.accuracy import translation
 from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
@@ -25,7 +26,12 @@ def confuse_bundle(
     """Confusion matrix of one mode over a split, labels at the size of the ground truth.
 
     `blank` names sensors (`rgb`, `depth`) whose images are replaced by zeros, as a dead sensor would deliver them.
+    Ground truth in NYU-40 classes is translated for a bundle of the 13.
+
+    Raises:
+        UserError: the set has classes that cannot be expressed in those of the bundle.
     """
+    classes = translation(prepared.label_set, bundle.manifest.label_set)
     matrix = ConfusionMatrix(len(bundle.manifest.label_set.classes))
     segmenter = Segmenter(bundle, threads=threads, preload=False)
     try:
@@ -38,7 +44,7 @@ def confuse_bundle(
             }
             rgb, depth = images.get(Sensor.RGB), images.get(Sensor.DEPTH)
             result = segmenter.segment(mode, rgb, depth, prepared.metres_per_unit)
-            matrix.update(sample.label, result.label)
+            matrix.update(classes[sample.label], result.label)
     finally:
         segmenter.close()
     return matrix

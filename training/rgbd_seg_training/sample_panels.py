@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
+from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
+from rgbd_seg_ros.evaluation.accuracy import translation
 from rgbd_seg_ros.evaluation.panels import color_depth, color_labels
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
@@ -51,17 +53,28 @@ def bundle_labeller(bundle: Bundle, mode: Mode) -> Labeller:
 
 
 def draw_panels(
-    prepared: PreparedSet, split: str, labellers: Mapping[str, Labeller], count: int, file: Path, hha: bool = False
+    prepared: PreparedSet,
+    split: str,
+    labellers: Mapping[str, Labeller],
+    count: int,
+    file: Path,
+    hha: bool = False,
+    label_set: LabelSet | None = None,
 ) -> None:
-    """One row per sample, `count` of them spread over the split; one column per labeller after the sample itself."""
+    """One row per sample, `count` of them spread over the split; one column per labeller after the sample itself.
+
+    `label_set`: the classes of the labellers, where they are not those of the set; the truth is translated into them.
+    """
     names = prepared.names(split)
+    shown = label_set or prepared.label_set
+    table = translation(prepared.label_set, shown)
     rows = []
     for name in names[:: max(1, len(names) // max(1, count))][:count]:
         sample = prepared.read(name, hha)
         metres = sample.depth.astype(np.float32) * np.float32(prepared.metres_per_unit)
-        cells = [sample.rgb, color_depth(metres), color_labels(sample.label, prepared.label_set)]
+        cells = [sample.rgb, color_depth(metres), color_labels(table[sample.label], shown)]
         labels = [labeller(sample, prepared.metres_per_unit) for labeller in labellers.values()]
-        cells += [color_labels(label, prepared.label_set) for label in labels]
+        cells += [color_labels(label, shown) for label in labels]
         rows.append(np.hstack([_cell(image) for image in cells]))
     titles = ["colour", "depth", "truth", *labellers]
     header = np.full((22, CELL[0] * len(titles), 3), 255, np.uint8)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
-from rgbd_seg_ros.inference.bundle import load_bundle
+from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.models import SegmentationModel, load_model
 
 from ..bundle_score import confuse_bundle
@@ -80,14 +80,19 @@ def evaluate_conditions(config: EvaluationConfig, prepared: PreparedSet) -> Iter
 
 def _bundle_conditions(config: EvaluationConfig, prepared: PreparedSet) -> Iterator[tuple[str, ConfusionMatrix]]:
     bundle = load_bundle(config.bundle)
-    _check_classes(len(bundle.manifest.label_set.classes), prepared)
-    for mode in Mode:
-        if mode in bundle.modes:
-            yield mode.value, confuse_bundle(bundle, mode, prepared, config.split)
+    modes = scorable_modes(bundle, prepared)
+    for mode in modes:
+        yield mode.value, confuse_bundle(bundle, mode, prepared, config.split)
     for sensor in config.missing:
-        if Mode.FUSION in bundle.modes:
+        if Mode.FUSION in modes:
             blank = frozenset({sensor})
             yield f"fusion, {sensor} zeros", confuse_bundle(bundle, Mode.FUSION, prepared, config.split, blank=blank)
+
+
+def scorable_modes(bundle: Bundle, prepared: PreparedSet) -> list[Mode]:
+    """The modes of a bundle whose images the set has: a set without depth says nothing about the others."""
+    has_depth = "depth" in prepared.manifest.files
+    return [m for m in Mode if m in bundle.modes and (has_depth or Sensor.DEPTH not in m.sensors)]
 
 
 def _model_conditions(config: EvaluationConfig, prepared: PreparedSet) -> Iterator[tuple[str, ConfusionMatrix]]:

@@ -142,7 +142,7 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"w_con": -1.0}, {"temperature": 0.0}, {"contrast_ramp": (0.5, 0.2)}, {"mutual_ramp": (0.0, 1.5)}]
+    "options", [{"w_con": -1.0}, {"temperature": 0.0}, {"mutual_average": 1.0}, {"contrast_ramp": (0.5, 0.2)}, {"mutual_ramp": (0.0, 1.5)}]
 )
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(UserError, match=next(iter(options))):
@@ -155,3 +155,32 @@ def test_a_batch_without_any_label_gives_finite_losses() -> None:
     for contrast in ("pooled", "prototype", "pixel"):
         for term in small_method(**ALL, contrast=contrast).training_losses(batch):
             assert torch.isfinite(term.value), (contrast, term.name)
+
+
+def test_averaged_models_of_the_mutual_term_follow_the_models_and_get_no_gradient() -> None:
+    method = small_method(**OFF | {"w_mutual": 1.0}, mutual_average=0.9).train()
+    weight = method.models["rgb"].get_parameter("decoder.classify.weight")
+    copy = method.averages.models["rgb"].get_parameter("decoder.classify.weight")
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight += 1.0
+    method.training_losses(coupled_batch())[-1].value.backward()
+    assert torch.allclose(copy, before + 0.9)  # update 0 keeps a tenth
+    assert weight.grad is not None
+    assert copy.grad is None
+    assert not copy.requires_grad
+
+
+def test_averaged_models_stand_still_outside_training() -> None:
+    method = small_method(**OFF | {"w_mutual": 1.0}, mutual_average=0.9).eval()
+    method.training_losses(coupled_batch())
+    assert int(method.averages.updates) == 0
+
+
+@pytest.mark.parametrize("batch", [coupled_batch(), decoupled_batch()], ids=["coupled", "decoupled"])
+def test_the_joint_opinion_lies_between_the_models_and_pulls_less_than_the_other_model(batch: dict) -> None:
+    values = {}
+    for target in ("other", "mean"):
+        method = small_method(**OFF | {"w_mutual": 1.0}, mutual_target=target).eval()
+        values[target] = float(method.training_losses(batch)[-1].value.detach())
+    assert 0 < values["mean"] < values["other"]

@@ -18,6 +18,9 @@ class CrodinoConfig:
         w_disc: modality classification of the specific halves.
         w_orth: mean squared cosine between the two halves.
         w_mutual: logit distillation between the two models at the pixels that both see.
+        mutual_target: what each model imitates: the `other` model, or the `mean` opinion of both.
+        mutual_average: decay of moving averages of both models that give the targets, 0 = the models themselves.
+        mutual_temperature: softens both distributions; the term is multiplied by its square.
         contrast: `pooled` embeddings of images, `prototype` means of classes, or `pixel` pairs of the same place.
         temperature: of the contrast.
         embedding: width of the projection head.
@@ -36,6 +39,9 @@ class CrodinoConfig:
     w_disc: float = 0.1
     w_orth: float = 0.1
     w_mutual: float = 0.0
+    mutual_target: Literal["other", "mean"] = "other"
+    mutual_average: float = 0.0
+    mutual_temperature: float = 1.0
     contrast: Literal["pooled", "prototype", "pixel"] = "pooled"
     temperature: float = 0.1
     embedding: int = 128
@@ -52,8 +58,11 @@ class CrodinoConfig:
         for name in ("w_aux", "w_con", "w_disc", "w_orth", "w_mutual"):
             if getattr(self, name) < 0:
                 raise UserError(f"method.{name} is {getattr(self, name)}; give 0 (off) or more.")
-        if self.temperature <= 0:
-            raise UserError(f"method.temperature is {self.temperature}; give a value above 0.")
+        for name in ("temperature", "mutual_temperature"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"method.{name} is {getattr(self, name)}; give a value above 0.")
+        if not 0 <= self.mutual_average < 1:
+            raise UserError(f"method.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
         for name in ("contrast_ramp", "mutual_ramp"):
             start, end = getattr(self, name)
             if not 0 <= start <= end <= 1:

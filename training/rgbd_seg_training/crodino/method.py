@@ -17,6 +17,7 @@ from ..method import Batch, LossTerm, Method
 from .config import CrodinoConfig, ramp
 from .correspondence import other_view_grid, sample_other_view
 from .losses import class_prototypes, info_nce, mutual_divergence, orthogonality
+from .mutual import AverageModels, joint_opinion
 from .parts import AuxiliaryDecoder, EmbeddingQueue, ProjectionHead
 
 MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")
@@ -85,6 +86,8 @@ class CrodinoMethod(Method):
                 self.queue = EmbeddingQueue(config.queue, config.embedding)
         if config.w_disc > 0:
             self.discriminator = nn.Linear(width - half, len(MODALITIES))
+        if config.w_mutual > 0 and config.mutual_average > 0:
+            self.averages = AverageModels(self.deployable(), config.mutual_average)
 
     def deployable(self) -> Mapping[str, SegmentationModel]:
         """The RGB and the depth model."""
@@ -199,15 +202,23 @@ class CrodinoMethod(Method):
         return total
 
     def _mutual(self, batch: Batch) -> Tensor:
+        config = self.config
+        scores = {name: view.scores.detach() for name, view in self._views.items()}
+        if config.mutual_average > 0:
+            if self.training:
+                self.averages.update(self.deployable())
+            scores = {name: self.averages.scores(name, batch[name]) for name in MODALITIES}
+        soft = {name: (s.float() / config.mutual_temperature).softmax(1) for name, s in scores.items()}
         total = torch.zeros((), device=self._views["rgb"].scores.device)
         for own, other in (MODALITIES, MODALITIES[::-1]):
-            mine, theirs = self._views[own], self._views[other]
-            target = theirs.scores.detach().float().softmax(1)
+            target = soft[other]
             valid = torch.ones_like(target[:, 0], dtype=torch.bool)
             if "matrix_rgb" in batch:
                 size = (batch["rgb"].shape[1], batch["rgb"].shape[2])
-                cells = (mine.scores.shape[2], mine.scores.shape[3])
+                cells = (target.shape[2], target.shape[3])
                 grid = other_view_grid(batch[f"matrix_{own}"], batch[f"matrix_{other}"], size, cells)
                 target, valid = sample_other_view(target, grid)
-            total = total + mutual_divergence(mine.scores, target, valid)
-        return total
+            if config.mutual_target == "mean":
+                target = joint_opinion(soft[own], target)
+            total = total + mutual_divergence(self._views[own].scores / config.mutual_temperature, target, valid)
+        return config.mutual_temperature**2 * total

@@ -53,7 +53,6 @@ EXTRAS = {
         "segmentation-models-pytorch>=0.5,<0.7",  # 0.x: encoder interface changed between minor releases
         "lightning>=2.4,<3",
         "torchmetrics>=1.4,<2",
-        "kornia>=0.7.3,<1",
         "safetensors>=0.4.3,<1",
         "jsonargparse[signatures]>=4.35,<5",
         "tensorboard>=2.16,<3",

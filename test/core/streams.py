@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,3 +89,16 @@ class Rig:
     @property
     def modes_out(self) -> list[Mode]:
         return [o.mode for _, o in self.orders]
+
+
+def steady() -> tuple[Rig, int]:
+    """A stream in fusion after 30 healthy pairs, and the index of the next pair."""
+    rig = Rig()
+    index = rig.play(0, 30)
+    assert rig.stream.mode is Mode.FUSION
+    return rig, index
+
+
+def covered(rig: Rig) -> Counter:
+    """How often each frame was ordered to be labelled."""
+    return Counter((f.sensor, f.stamp_ns) for _, o in rig.orders for f in o.frames)

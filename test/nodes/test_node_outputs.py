@@ -112,6 +112,22 @@ def test_pixels_without_depth_become_nan_points(image: np.ndarray) -> None:
     assert (cloud.header.stamp.nanosec, cloud.header.frame_id, cloud.is_dense) == (5, "optical", False)
 
 
+def test_sensor_msgs_py_reads_the_cloud_field_by_field() -> None:
+    point_cloud2 = pytest.importorskip("sensor_msgs_py.point_cloud2", reason="sensor_msgs_py comes with apt ROS alone")
+    metres = np.array([[1.0, 2.0, np.nan], [0.5, 3.0, 4.0]], np.float32)
+    depth = Frame(Sensor.DEPTH, 0, 0, metres, "", 1.0)
+    label = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    colors = np.full((2, 3, 3), (1, 2, 3), np.uint8)
+    cloud = CloudBuilder().build(depth, Intrinsics(3, 2, 2.0, 2.0, 1.0, 0.5), colors, label, label + 10)
+    points = point_cloud2.read_points(cloud, reshape_organized_cloud=True)
+    assert points.dtype.names == ("x", "y", "z", "rgb", "label", "confidence")
+    np.testing.assert_array_equal(points["z"].reshape(2, 3), metres)
+    np.testing.assert_array_equal(points["label"].reshape(2, 3), label)
+    np.testing.assert_array_equal(points["confidence"].reshape(2, 3), label + 10)
+    assert set(points["rgb"].ravel().view(np.uint32)) == {0x010203}
+    assert len(point_cloud2.read_points_list(cloud, ["x", "y", "z"], skip_nans=True)) == 5
+
+
 def test_a_cloud_builder_follows_a_change_of_size() -> None:
     builder = CloudBuilder()
     for height, width in ((3, 5), (2, 4)):

@@ -50,7 +50,15 @@ def main(argv: list[str] | None = None) -> None:
         title = f"{prepared.manifest.name} {config.split}: {name}"
         draw_confusion(matrix, label_set, title, out / f"confusion_{file}.png")
         print(f"{name}: mIoU {100 * rows[name]['miou']:.2f}", flush=True)
-    draw_panels(prepared, config.split, _labellers(config, prepared), arguments.panels, out / "panels.png", config.hha, label_set)
+    draw_panels(
+        prepared,
+        config.split,
+        _labellers(config, prepared),
+        arguments.panels,
+        out / "panels.png",
+        config.hha,
+        label_set,
+    )
     text = table(rows, label_set.classes)
     write_atomically(out / "scores.md", text)
     write_atomically(out / "scores.json", json.dumps({"settings": plain(config), "scores": rows}, indent=2) + "\n")

@@ -142,7 +142,14 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"w_con": -1.0}, {"temperature": 0.0}, {"mutual_average": 1.0}, {"contrast_ramp": (0.5, 0.2)}, {"mutual_ramp": (0.0, 1.5)}]
+    "options",
+    [
+        {"w_con": -1.0},
+        {"temperature": 0.0},
+        {"mutual_average": 1.0},
+        {"contrast_ramp": (0.5, 0.2)},
+        {"mutual_ramp": (0.0, 1.5)},
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(UserError, match=next(iter(options))):

@@ -15,7 +15,7 @@ help:
 	@echo "make clean                       remove environments and caches; runs/ and out/ stay"
 
 # Extras of setup.py in each environment. The demo has no torch.
-.venv-demo/.ready: EXTRAS := ros,cpu,demo
+.venv-demo/.ready: EXTRAS := ros,cpu,openvino,demo
 .venv-test/.ready: EXTRAS := ros,cpu,openvino,demo,training,test
 .venv-lint/.ready: EXTRAS := lint
 .venv-training/.ready: EXTRAS := cpu,demo,training

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from rgbd_seg_training.optim import OptimizerConfig
 from rgbd_seg_training.settings import DataConfig, ModelConfig
 from rgbd_seg_training.study.plan import StudyConfig, plan
 from rgbd_seg_training.study.probe import linear_probe
+from rgbd_seg_training.study.records import RecordFile
 from rgbd_seg_training.study.statistics import summarise
 from rgbd_seg_training.study.study import run_study
 
@@ -52,6 +55,68 @@ def test_a_study_trains_all_runs_reports_them_and_trains_nothing_twice(striped_s
     assert [r.stat().st_mtime_ns for r in results] == written
 
 
+def test_primkd_variants_share_one_teacher_per_seed_and_modality(tmp_path: Path) -> None:
+    variants = {
+        "none": {"approach": "single"},
+        "both": {"approach": "primkd"},
+        "prediction": {"approach": "primkd", "guidance": {"beta": 0.0}},
+        "depth": {"approach": "primkd", "teacher": "depth"},
+    }
+    config = study(tmp_path, variants=variants, baseline="none", modalities=["fusion"], teacher_train={"steps": 7})
+    teachers, runs = plan(config, tmp_path)
+    assert sorted((t.seed, t.method.modality, t.train.steps) for t in teachers) == [
+        (seed, modality, 7) for seed in (0, 1) for modality in ("depth", "rgb")
+    ]
+    assert len(runs) == 8
+    folders = {t.folder / "models" / t.method.modality for t in teachers}
+    assert {Path(r.method.teacher) for r in runs if r.variant != "none"} == folders
+
+
+def test_a_study_of_primkd_continues_from_its_records_without_the_runs(striped_set: Path, tmp_path: Path) -> None:
+    variants = {"none": {"approach": "single"}, "both": {"approach": "primkd"}}
+    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"])
+    file = tmp_path / "records.jsonl"
+    run_study(config, tmp_path / "a", print, RecordFile(file))
+    kept = file.read_text()
+    lines: list[str] = []
+    more = dataclasses.replace(config, seeds=[0, 1, 2])
+    run_study(more, tmp_path / "b", lines.append, RecordFile(file))
+    assert [line.split(":")[0] for line in lines[:-1]] == ["teacher seed 2", "none seed 2", "both seed 2"]
+    assert file.read_text().startswith(kept)
+    assert len(file.read_text()) > len(kept)
+    first, second = ((tmp_path / name / "report.md").read_text() for name in "ab")
+    assert "2 seeds" in first
+    assert "3 seeds" in second
+    assert "| both |" in second
+
+
+def test_a_teacher_without_its_weights_is_trained_again_for_a_new_variant(striped_set: Path, tmp_path: Path) -> None:
+    variants: dict[str, object] = {"none": {"approach": "single"}, "both": {"approach": "primkd"}}
+    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"], seeds=[0])
+    file = tmp_path / "records.jsonl"
+    run_study(config, tmp_path / "a", print, RecordFile(file))
+    known = len(file.read_text().splitlines())
+    more = dataclasses.replace(config, variants=variants | {"new": {"approach": "primkd", "guidance": {"beta": 0.0}}})
+    run_study(more, tmp_path / "b", print, RecordFile(file))
+    added = [json.loads(line) for line in file.read_text().splitlines()[known:]]
+    assert [line.get("variant") for line in added] == [None, "new"]  # the settings of the new run, and the run
+
+
+def test_records_of_other_settings_are_refused_by_name(striped_set: Path, tmp_path: Path) -> None:
+    config = study(striped_set, variants={"single": {"approach": "single"}}, seeds=[0])
+    run_study(config, tmp_path / "a", print, RecordFile(tmp_path / "records.jsonl"))
+    other = dataclasses.replace(config, data=dataclasses.replace(config.data, flip=0.25))
+    with pytest.raises(UserError, match=r"data\.flip"):
+        run_study(other, tmp_path / "b", print, RecordFile(tmp_path / "records.jsonl"))
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text('{"variant": "x"}\n')
+    with pytest.raises(UserError, match="line 1 of"):
+        RecordFile(file)
+
+
 def test_teachers_are_planned_only_where_a_variant_has_one(tmp_path: Path) -> None:
     assert len(plan(study(tmp_path), tmp_path)[0]) == 2
     without = study(tmp_path, variants={"single": {"approach": "single"}, "crodino": {}})
@@ -67,6 +132,8 @@ def test_teachers_are_planned_only_where_a_variant_has_one(tmp_path: Path) -> No
         ({"single": {"approach": "single"}, "x": {"crodino": {"w_magic": 1}}}, "w_magic"),
         ({"single": {"approach": "single"}, "x": {"colour": 1}}, "colour"),
         ({"single": {"approach": "single"}, "teacher": {}}, "teacher"),
+        ({"single": {"approach": "single"}, "x": {"approach": "primkd", "teacher": "none"}}, "x.teacher"),
+        ({"single": {"approach": "single"}, "x": {"approach": "kd", "teacher": "rgb"}}, "x.teacher"),
     ],
 )
 def test_a_plan_with_mistakes_is_refused(tmp_path: Path, variants: dict, message: str) -> None:

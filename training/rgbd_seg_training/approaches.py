@@ -1,4 +1,4 @@
-"""Every way to get single-modality models, by name: CroDiNo-KD and what it is compared with."""
+"""Every way to train a model that studies compare, by name: CroDiNo-KD, its rivals, PrimKD and plain training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rgbd_seg_ros.models import load_model
 from .baselines import DistillConfig, DistillMethod
 from .crodino import CrodinoConfig, CrodinoMethod
 from .method import Method
+from .primkd import PrimKdConfig, PrimKdMethod
 from .settings import ModelConfig
 from .single import SingleMethod
 
-Approach = Literal["crodino", "single", "kd", "kdnet", "masked", "protokd"]
+Approach = Literal["crodino", "single", "kd", "kdnet", "masked", "protokd", "primkd"]
 Modality = Literal["rgb", "depth", "fusion"]
 
 
@@ -25,11 +26,13 @@ class MethodConfig:
 
     Attributes:
         approach: `crodino` trains the RGB and the depth model together; `single` one model alone (`fusion`: the RGB-D
-            teacher of the others); `kd`, `kdnet`, `masked` and `protokd` one student under a trained teacher.
-        modality: the model to train, for all but `crodino`.
+            teacher of the others); `kd`, `kdnet`, `masked` and `protokd` one student under a trained teacher;
+            `primkd` an RGB-D student under a single-modality teacher.
+        modality: the model to train, for all but `crodino`; `fusion` for `primkd`.
         teacher: folder of the saved teacher, for the teacher/student methods.
         crodino: options of CroDiNo-KD.
         distill: weights of the teacher/student methods; their approach is the one above.
+        guidance: options of PrimKD.
     """
 
     approach: Approach = "crodino"
@@ -37,6 +40,7 @@ class MethodConfig:
     teacher: str = ""
     crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    guidance: PrimKdConfig = field(default_factory=PrimKdConfig)
 
 
 def needs_teacher(approach: str) -> bool:
@@ -61,16 +65,20 @@ def build_method(config: MethodConfig, model: ModelConfig, fusion: ModelConfig, 
         return CrodinoMethod(rgb, depth, config.crodino)
     if config.approach == "single" and config.modality == "fusion":
         return SingleMethod(fusion.build(("rgb", "depth"), num_classes))
-    if config.modality == "fusion":
-        raise UserError(
-            f"method.approach {config.approach} trains a single modality; give method.modality rgb or depth."
-        )
-    student = model.build((config.modality,), num_classes)
+    guided = config.approach == "primkd"
+    if (config.modality == "fusion") != guided:
+        wanted = "RGB and depth together; give method.modality fusion" if guided else "one modality; name rgb or depth"
+        raise UserError(f"method.approach {config.approach} trains {wanted}.")
+    student = fusion.build(("rgb", "depth"), num_classes) if guided else model.build((config.modality,), num_classes)
     if config.approach == "single":
         return SingleMethod(student)
     if not config.teacher:
+        teachers = "rgb" if guided else "fusion"
         raise UserError(
             f"method.approach {config.approach} needs a teacher; train one with --method.approach single "
-            "--method.modality fusion and name its models/fusion folder as --method.teacher."
+            f"--method.modality {teachers} and name its models/{teachers} folder as --method.teacher."
         )
-    return DistillMethod(student, load_model(Path(config.teacher)), replace(config.distill, approach=config.approach))
+    teacher = load_model(Path(config.teacher))
+    if guided:
+        return PrimKdMethod(student, teacher, config.guidance)
+    return DistillMethod(student, teacher, replace(config.distill, approach=config.approach))  # type: ignore[arg-type]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
-from ..run_folder import RunFolder
-from .plan import Job
+from .records import Done
 from .statistics import summarise
 from .tables import Figures
 
@@ -18,13 +16,12 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 
-def draw_curves(jobs: Sequence[Job], variants: Sequence[str], modalities: Sequence[str], file: Path) -> None:
+def draw_curves(runs: Sequence[Done], variants: Sequence[str], modalities: Sequence[str], file: Path) -> None:
     """Validation mean IoU over steps: mean over seeds, band of one standard deviation."""
     figure, axes = plt.subplots(1, len(modalities), figsize=(5.5 * len(modalities), 4), squeeze=False)
     for axis, modality in zip(axes[0], modalities, strict=True):
         for variant in variants:
-            chosen = [j for j in jobs if j.variant == variant and modality in j.modalities]
-            curves = [c for c in (_curve(j.folder, modality) for j in chosen) if c]
+            curves = [c for c in (r.record["curves"].get(modality) for r in runs if r.job.variant == variant) if c]
             if not curves:
                 continue
             length = min(map(len, curves))
@@ -37,13 +34,6 @@ def draw_curves(jobs: Sequence[Job], variants: Sequence[str], modalities: Sequen
         axis.grid(alpha=0.3)
     axes[0][-1].legend(fontsize=8)
     _save(figure, file)
-
-
-def _curve(folder: Path, modality: str) -> list[tuple[float, float]]:
-    with RunFolder(folder).metrics.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    column = f"val/miou_{modality}"
-    return [(float(r["step"]), float(r[column])) for r in rows if r.get(column)]
 
 
 def draw_differences(

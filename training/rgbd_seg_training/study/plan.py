@@ -13,10 +13,12 @@ from ..approaches import MethodConfig, needs_teacher
 from ..baselines import DistillConfig
 from ..config import TrainConfig
 from ..crodino import CrodinoConfig
+from ..primkd import PrimKdConfig
 from ..settings import DataConfig, ModelConfig
 
 MODALITIES = ("rgb", "depth")
 TEACHER = "teacher"
+_OPTIONS = {"approach", "crodino", "distill", "guidance", "teacher", "data", "train"}
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,18 @@ class StudyConfig:
     """A comparison on one data set.
 
     Attributes:
-        variants: name -> `{approach: ..., crodino: {...}, distill: {...}, data: {...}, train: {...}}`, all but the
-            approach optional: what differs from the settings below.
+        variants: name -> `{approach: ..., crodino: {...}, distill: {...}, guidance: {...}, teacher: ..., data: {...},
+            train: {...}}`, all but the approach optional: what differs from the settings below. `guidance` and
+            `teacher` (`rgb` or `depth`) belong to `primkd`.
         baseline: name of the variant that the others are compared with.
-        modalities: which models are compared.
+        modalities: which models are compared: `rgb`, `depth`, or `fusion` for variants of PrimKD.
         seeds: one run of every variant per seed.
         split: split that the finished models are scored on.
         train: engine settings of every run; the seed comes from `seeds`.
         data: data set and augmentation.
-        model: network of a single modality.
-        fusion: network of the RGB-D teacher.
+        model: network of a single modality; PrimKD's teacher is one.
+        fusion: network of both modalities: the RGB-D teacher, or PrimKD's student.
+        teacher_train: what differs from `train` where a teacher is trained.
         jobs: runs at the same time, each with `train.threads` threads.
         panels: pictures of how many samples.
     """
@@ -47,6 +51,7 @@ class StudyConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     fusion: ModelConfig = field(default_factory=lambda: ModelConfig(architecture="cmx"))
+    teacher_train: dict[str, Any] = field(default_factory=dict)
     jobs: int = 1
     panels: int = 6
 
@@ -74,9 +79,16 @@ class Job:
         """The models that the run leaves behind."""
         return MODALITIES if self.method.approach == "crodino" else (self.method.modality,)
 
+    @property
+    def teacher(self) -> str:
+        """Modality of the teacher that the run needs, empty for none."""
+        if not needs_teacher(self.method.approach):
+            return ""
+        return Path(self.method.teacher).name
+
 
 def plan(config: StudyConfig, out: Path) -> tuple[list[Job], list[Job]]:
-    """The teachers, and the runs that may need them.
+    """The teachers, and the runs that may need them; all seeds of a variant before the next variant.
 
     Raises:
         UserError: a variant is unknown in itself, the baseline is missing, or an option does not exist.
@@ -85,20 +97,18 @@ def plan(config: StudyConfig, out: Path) -> tuple[list[Job], list[Job]]:
         raise UserError(f"study.baseline is '{config.baseline}', which is no variant; add it to study.variants.")
     if TEACHER in config.variants:
         raise UserError(f"'{TEACHER}' cannot name a variant; rename it.")
-    teachers: list[Job] = []
     runs: list[Job] = []
-    for seed in config.seeds:
-        if any(needs_teacher(v.get("approach", "crodino")) for v in config.variants.values()):
-            teachers.append(_job(config, out, TEACHER, {"approach": "single"}, "fusion", seed))
-        for name, changes in config.variants.items():
-            joint = changes.get("approach", "crodino") == "crodino"
-            models = ("rgb",) if joint else config.modalities
-            runs.extend(_job(config, out, name, changes, modality, seed) for modality in models)
-    return teachers, runs
+    for name, changes in config.variants.items():
+        joint = changes.get("approach", "crodino") == "crodino"
+        models = ("rgb",) if joint else config.modalities
+        runs.extend(_job(config, out, name, changes, modality, seed) for seed in config.seeds for modality in models)
+    needed = dict.fromkeys((job.teacher, job.seed) for job in runs if job.teacher)
+    alone = {"approach": "single", "train": config.teacher_train}
+    return [_job(config, out, TEACHER, alone, modality, seed) for modality, seed in needed], runs
 
 
 def _job(config: StudyConfig, out: Path, name: str, changes: Mapping[str, Any], modality: str, seed: int) -> Job:
-    unknown = changes.keys() - {"approach", "crodino", "distill", "data", "train"}
+    unknown = changes.keys() - _OPTIONS
     if unknown:
         raise UserError(f"study.variants.{name} has no options {', '.join(sorted(unknown))}; correct them.")
     approach = changes.get("approach", "crodino")
@@ -107,12 +117,24 @@ def _job(config: StudyConfig, out: Path, name: str, changes: Mapping[str, Any], 
         method = MethodConfig(
             approach=approach,
             modality=modality,  # type: ignore[arg-type]
-            teacher=str(out / "runs" / TEACHER / f"seed{seed}" / "fusion" / "models" / "fusion"),
+            teacher=_teacher_folder(out, name, approach, changes.get("teacher", ""), seed),
             crodino=CrodinoConfig(**changes.get("crodino", {})),
             distill=DistillConfig(**changes.get("distill", {})),
+            guidance=PrimKdConfig(**changes.get("guidance", {})),
         )
         train = replace(config.train, **{**changes.get("train", {}), "seed": seed})
         data = replace(config.data, **changes.get("data", {}))
     except TypeError as error:
         raise UserError(f"study.variants.{name} holds an unknown option: {error}.") from error
     return Job(name, seed, folder if approach == "crodino" else folder / modality, train, data, method)
+
+
+def _teacher_folder(out: Path, name: str, approach: str, modality: str, seed: int) -> str:
+    """Where the teacher of a run is saved; by default PrimKD's sees colour, that of the others both images."""
+    if modality and (approach != "primkd" or modality not in MODALITIES):
+        raise UserError(
+            f"study.variants.{name}.teacher is '{modality}'; it is rgb or depth, for the approach primkd "
+            "(no guidance is the approach single)."
+        )
+    modality = modality or ("rgb" if approach == "primkd" else "fusion")
+    return str(out / "runs" / TEACHER / f"seed{seed}" / modality / "models" / modality)

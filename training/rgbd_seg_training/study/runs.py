@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
@@ -21,12 +20,13 @@ from ..run_folder import RunFolder, plain, write_atomically
 from ..settings import open_data
 from .plan import Job, StudyConfig
 from .probe import modality_accuracy
+from .records import Record, make_record
 
 SCORES_FILE = "test.json"
 
 
-def run_job(config: StudyConfig, job: Job) -> str:
-    """Train and score; both are skipped where they are done. Returns a line of text."""
+def run_job(config: StudyConfig, job: Job) -> Record:
+    """Train and score; both are skipped where they are done. Returns the record of the run."""
     warnings.filterwarnings("ignore", category=UserWarning)
     run = RunFolder(job.folder)
     if not run.finished:
@@ -35,9 +35,13 @@ def run_job(config: StudyConfig, job: Job) -> str:
         method = build_method(job.method, config.model, config.fusion, data.num_classes)
         settings = {"train": plain(job.train), "data": plain(job.data), "method": plain(job.method)}
         fit(method, data, job.train, run, settings, resume=True, report=lambda line: None)
-    scores = score_run(config, job)
-    line = ", ".join(f"{m} {100 * s['miou']:.1f}" for m, s in scores["modes"].items())
-    return f"{job.variant} seed {job.seed}: {line}"
+    return make_record(config, job, run.read_result(), score_run(config, job))
+
+
+def summary_line(record: Record) -> str:
+    """A record as a line of text."""
+    line = ", ".join(f"{m} {100 * s['miou']:.1f}" for m, s in record["modes"].items())
+    return f"{record['variant']} seed {record['seed']}: {line} ({record['seconds']:.0f} s)"
 
 
 def score_run(config: StudyConfig, job: Job) -> dict[str, Any]:
@@ -59,9 +63,3 @@ def score_run(config: StudyConfig, job: Job) -> dict[str, Any]:
         scores["modality_probe"] = modality_accuracy(models["rgb"], models["depth"], samples)
     write_atomically(path, json.dumps(scores, indent=2) + "\n")
     return scores
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Training figures and test scores of a run."""
-    scores = json.loads((folder / SCORES_FILE).read_text(encoding="utf-8"))
-    return {**RunFolder(folder).read_result(), **scores}

@@ -15,23 +15,45 @@ from ..run_folder import write_atomically
 from ..sample_panels import draw_panels, network_labeller
 from .pictures import draw_curves, draw_differences
 from .plan import Job, StudyConfig, plan
-from .runs import run_job
-from .tables import as_data, collect, cost_table, costs, probe_table, score_table
+from .records import Done, Record, RecordFile
+from .runs import run_job, summary_line
+from .tables import (
+    as_data,
+    collect,
+    cost_table,
+    costs,
+    gradient_table,
+    probe_table,
+    score_table,
+    teacher_table,
+)
 
 
-def run_study(config: StudyConfig, out: Path, report: Callable[[str], None]) -> None:
-    """Train everything that is not trained yet, then write `report.md`, `report.json` and pictures into `out`."""
+def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], records: RecordFile | None = None) -> None:
+    """Train everything that is not trained yet, then write `report.md`, `report.json` and pictures into `out`.
+
+    Args:
+        config: variants, seeds, settings.
+        out: folder of runs and report.
+        report: gets a line of text per run.
+        records: runs that need not be repeated; new ones are added. None = those of the folder alone.
+    """
+    records = records or RecordFile(None)
     teachers, runs = plan(config, out)
-    _run_all(config, teachers, report)
-    _run_all(config, runs, report)
-    write_report(config, out, [*teachers, *runs])
+    missing = [job for job in runs if records.find(config, job) is None]
+    needed = {(job.teacher, job.seed) for job in missing}
+    # A record replaces a teacher's scores but not its weights.
+    lessons = [t for t in teachers if records.find(config, t) is None or (t.method.modality, t.seed) in needed]
+    for jobs in (lessons, missing):
+        _run_all(config, jobs, records, report)
+    write_report(config, out, records.done(config, [*teachers, *runs]))
     report(f"wrote {out / 'report.md'}")
 
 
-def _run_all(config: StudyConfig, jobs: Sequence[Job], report: Callable[[str], None]) -> None:
+def _run_all(config: StudyConfig, jobs: Sequence[Job], records: RecordFile, report: Callable[[str], None]) -> None:
     if config.jobs == 1:
         for job in jobs:
-            report(run_job(config, job))
+            _keep(run_job(config, job), records, report)
         return
     # Fresh processes: a forked copy of a process that has used torch's threads can hang.
     context = multiprocessing.get_context("spawn")
@@ -39,42 +61,58 @@ def _run_all(config: StudyConfig, jobs: Sequence[Job], report: Callable[[str], N
         futures = [pool.submit(run_job, config, job) for job in jobs]
         try:
             for future in as_completed(futures):
-                report(future.result())
+                _keep(future.result(), records, report)
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
 
 
-def write_report(config: StudyConfig, out: Path, jobs: Sequence[Job]) -> None:
+def _keep(record: Record, records: RecordFile, report: Callable[[str], None]) -> None:
+    records.add(record)
+    report(summary_line(record))
+
+
+def write_report(config: StudyConfig, out: Path, runs: Sequence[Done]) -> None:
     """Tables and pictures of finished runs."""
     variants = list(config.variants)
-    figures = collect(jobs)
-    table = costs(jobs, variants)
+    figures = collect(runs)
+    table = costs(runs, variants)
     rivals = [n for n, v in config.variants.items() if v.get("approach") == "kd"]
+    rival = rivals[0] if rivals else config.baseline
     pictures = out / "pictures"
-    draw_curves(jobs, variants, config.modalities, pictures / "curves.png")
+    draw_curves(runs, variants, config.modalities, pictures / "curves.png")
     draw_differences(figures, variants, config.baseline, config.modalities, pictures / "differences.png")
-    prepared = PreparedSet.open(config.data.root)
-    first = [j for j in jobs if j.seed == config.seeds[0]]
-    for modality in config.modalities:
-        labellers = {
-            j.variant: network_labeller(load_model(j.folder / "models" / modality))
-            for j in first
-            if modality in j.modalities
-        }
-        file = pictures / f"panels_{modality}.png"
-        draw_panels(prepared, config.split, labellers, config.panels, file, config.data.hha)
+    _draw_samples(config, runs, pictures)
+    name = PreparedSet.open(config.data.root).manifest.name
+    sections = {
+        "": score_table(figures, variants, config.baseline, config.modalities),
+        "Teachers": teacher_table(figures),
+        "Cost of the compared models": cost_table(table, rival),
+        "Linear probe of the modality (0.5 = not told apart)": probe_table(runs, variants),
+        "Shares of the terms in the gradient on the deepest features, %": gradient_table(runs, variants),
+    }
     text = [
-        f"# Comparison on {prepared.manifest.name}, split {config.split}, {len(config.seeds)} seeds\n",
+        f"# Comparison on {name}, split {config.split}, {len(config.seeds)} seeds\n",
         "Mean IoU in percent, mean ± standard deviation over seeds. Differences are paired by seed, with 95 %",
         "intervals (Student's t); * marks an interval that leaves out zero.\n",
-        score_table(figures, variants, config.baseline, config.modalities),
-        "## Cost of an RGB and a depth model\n",
-        cost_table(table, rivals[0] if rivals else None),
-        "## Linear probe of the modality (0.5 = not told apart)\n",
-        probe_table(jobs, variants),
+        *(f"## {title}\n\n{body}" if title else body for title, body in sections.items() if body),
         "![curves](pictures/curves.png)\n\n![differences](pictures/differences.png)",
     ]
     write_atomically(out / "report.json", json.dumps(as_data(figures, table), indent=2) + "\n")
     write_atomically(out / "report.md", "\n".join(text) + "\n")
+
+
+def _draw_samples(config: StudyConfig, runs: Sequence[Done], pictures: Path) -> None:
+    """What the models of the first seed make of some samples, where their run folders are at hand."""
+    prepared = PreparedSet.open(config.data.root)
+    for modality in config.modalities:
+        folders = {
+            r.job.variant: r.job.folder / "models" / modality
+            for r in runs
+            if r.job.seed == config.seeds[0] and modality in r.job.modalities
+        }
+        labellers = {v: network_labeller(load_model(f)) for v, f in folders.items() if f.is_dir()}
+        if labellers:
+            file = pictures / f"panels_{modality}.png"
+            draw_panels(prepared, config.split, labellers, config.panels, file, config.data.hha)

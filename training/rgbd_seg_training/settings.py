@@ -17,6 +17,7 @@ from .data.dataset import SegmentationDataset
 from .data.geometry import GeometryOptions
 from .data.photometry import ColorJitter, DepthJitter
 from .loading import TrainingData
+from .start_weights import start_encoders
 
 J = TypeVar("J")
 
@@ -133,6 +134,8 @@ class ModelConfig:
         pretrained: load ImageNet weights of a timm encoder (needs a network or timm's cache).
         depth: how metres become channels.
         options: options of the architecture, see `rgbd_seg_ros.models.build_model`.
+        start: folder of a saved single-modality model whose encoder is the start, `{input}` standing for `rgb` or
+            `depth`; empty = random weights (or `pretrained`).
     """
 
     architecture: str = "deeplabv3plus"
@@ -140,8 +143,12 @@ class ModelConfig:
     pretrained: bool = False
     depth: DepthEncoding = field(default_factory=DepthEncoding)
     options: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
 
     def build(self, inputs: tuple[str, ...], num_classes: int) -> SegmentationModel:
         """The network for these inputs and classes."""
         spec = ModelSpec(self.architecture, self.encoder, num_classes, inputs, self.depth, self.options)
-        return build_model(spec, pretrained=self.pretrained)
+        model = build_model(spec, pretrained=self.pretrained)
+        if self.start:
+            start_encoders(model, self.start)
+        return model

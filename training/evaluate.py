@@ -19,7 +19,7 @@ from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.models import load_model
-from rgbd_seg_training.bundle_score import as_json, table
+from rgbd_seg_training.bundle_score import as_json, percent, table
 from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.evaluation.conditions import EvaluationConfig, evaluate_conditions, scorable_modes
 from rgbd_seg_training.evaluation.pictures import draw_confusion
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         file = name.replace(", ", "_").replace(" ", "_").replace("+", "_")
         title = f"{prepared.manifest.name} {config.split}: {name}"
         draw_confusion(matrix, label_set, title, out / f"confusion_{file}.png")
-        print(f"{name}: mIoU {100 * rows[name]['miou']:.2f}", flush=True)
+        print(f"{name}: mIoU {percent(rows[name]['miou'])}", flush=True)
     draw_panels(
         prepared,
         config.split,

@@ -68,3 +68,10 @@ def test_classes_that_the_bundle_cannot_express_are_refused(tmp_path: Path) -> N
     frames = PreparedSet.open(write_frames(tmp_path / "frames", "potsdam6", np.ones((96, 160), np.uint8), depth=True))
     with pytest.raises(UserError, match="potsdam6"):
         confuse_bundle(load_bundle(BUNDLE), Mode.FUSION, frames, "test")
+
+
+def test_frames_without_any_truth_give_pictures_and_dashes_for_scores(tmp_path: Path) -> None:
+    frames = write_frames(tmp_path / "frames", "nyu13", np.zeros((96, 160), np.uint8), depth=True)
+    evaluate.main(["--bundle", str(BUNDLE), "--data", str(frames), "--out", str(tmp_path / "out")])
+    assert "| depth | - | - |" in (tmp_path / "out" / "scores.md").read_text()
+    assert (tmp_path / "out" / "panels.png").is_file()

@@ -1,10 +1,12 @@
 """Training step and inference of CMX: memory layout, attention kernel, precision, compilation, side by side.
 
-python benchmarks/bench_models.py [--part training] [--rounds 3] [--threads 1] [--compile] [--json FILE]
+python benchmarks/bench_models.py --part inference --encoder mit_b2 --size 240x320 --threads 2
+python benchmarks/bench_models.py --part training --device cuda          # batch 8, 480 x 640, where there is a GPU
 
-Variants of a part take turns, so that other work on the machine meets all of them alike; the ratio to the first one
-counts, not the time. On a CPU the figure is processor time of the process; on a GPU it is wall time after a
-synchronisation. On a GPU the training step is that of the paper (batch 8, 480 x 640, bf16), on a CPU a small one.
+Every variant runs in a process of its own, so that its peak of memory means something: it is measured after the warm-up
+(and compilation), on Linux by resetting the kernel's high-water mark, on a GPU by torch's counter. Times are wall time,
+so the machine must be quiet; ratios are to the first variant of a part. Without --size and --batch the training step is
+the paper's on a GPU (batch 8, 480 x 640) and a small one on a CPU (2 x 240 x 320).
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import argparse
 import json
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +32,95 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model
 from rgbd_seg_ros.models.mit import MixTransformer
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = 40
+STATUS = Path("/proc/self/status")
 Work = Callable[[], object]
 
 
-def images(batch: int, height: int, width: int) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Variant:
+    """How the same computation is run."""
+
+    name: str
+    half: bool = False
+    channels_last: bool = False
+    unfused: bool = False
+    compiled: bool = False
+    library: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured: a part at a size; `shape` is batch, height, width."""
+
+    part: str
+    encoder: str
+    shape: tuple[int, int, int]
+    device: str
+    threads: int
+    rounds: int
+
+
+PLAIN = (
+    Variant("float32"),
+    Variant("float32, channels-last", channels_last=True),
+    Variant("float32, unfused attention", unfused=True),
+    Variant("bf16", half=True),
+    Variant("bf16, channels-last", half=True, channels_last=True),
+)
+COMPILED = (
+    Variant("float32, compiled", compiled=True),
+    Variant("float32, channels-last, compiled", channels_last=True, compiled=True),
+    Variant("bf16, compiled", half=True, compiled=True),
+)
+ENCODER = (Variant("ours"), Variant("segmentation_models_pytorch", library=True))
+PARTS = ("inference", "training", "encoder")
+
+
+def variants_of(part: str, compiled: bool) -> tuple[Variant, ...]:
+    """The variants of a part; compilation takes minutes and is asked for."""
+    if part == "encoder":
+        return ENCODER
+    return PLAIN + (COMPILED if compiled else ())
+
+
+def images(task: Task) -> dict[str, Tensor]:
+    """Random colour and depth images."""
+    batch, height, width = task.shape
     return {
-        "rgb": torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8, device=DEVICE),
-        "depth": torch.rand(batch, height, width, device=DEVICE) * 8,
+        "rgb": torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8, device=task.device),
+        "depth": torch.rand(batch, height, width, device=task.device) * 8,
     }
 
 
 @contextmanager
-def numerics(half: bool, plain_attention: bool) -> Iterator[None]:
-    precision = torch.autocast(DEVICE.type, torch.bfloat16) if half else nullcontext()
-    attention = sdpa_kernel(SDPBackend.MATH) if plain_attention else nullcontext()
+def numerics(task: Task, variant: Variant) -> Iterator[None]:
+    """Precision and attention kernel of a variant."""
+    precision = torch.autocast(task.device, torch.bfloat16) if variant.half else nullcontext()
+    attention = sdpa_kernel(SDPBackend.MATH) if variant.unfused else nullcontext()
     with precision, attention:
         yield
 
 
-def network(encoder: str, last: bool, compiled: bool, decoder: str = "segformer") -> Any:
-    model: SegmentationModel = build_model(ModelSpec("cmx", encoder, CLASSES, options={"decoder": decoder}))
-    model = model.to(DEVICE, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
-    return torch.compile(model) if compiled else model
+def network(task: Task, variant: Variant) -> Any:
+    """CMX with random weights, laid out and compiled as the variant says."""
+    model: SegmentationModel = build_model(ModelSpec("cmx", task.encoder, CLASSES))
+    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+    model = model.to(task.device, memory_format=layout)  # type: ignore[call-overload]
+    model.train(task.part == "training")
+    return torch.compile(model) if variant.compiled else model
 
 
-def training_step(
-    shape: tuple[int, int, int], last: bool = False, half: bool = False, plain: bool = False, compiled: bool = False
-) -> Work:
-    model = network("mit_b2", last, compiled).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-5)
-    batch = images(*shape)
-    label = torch.randint(0, CLASSES, shape, device=DEVICE)
+def training_step(task: Task, variant: Variant) -> Work:
+    """Forward, backward, AdamW."""
+    model = network(task, variant)
+    # The fused form is what the training engine takes on a CPU.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-5, fused=task.device == "cpu" or None)
+    batch = images(task)
+    label = torch.randint(0, CLASSES, task.shape, device=task.device)
 
     def step() -> None:
-        with numerics(half, plain):
+        with numerics(task, variant):
             loss = torch.nn.functional.cross_entropy(model(**batch).float(), label)
         optimizer.zero_grad()
         loss.backward()
@@ -71,23 +129,27 @@ def training_step(
     return step
 
 
-def inference(
-    encoder: str, last: bool = False, half: bool = False, plain: bool = False, compiled: bool = False, **options: str
-) -> Work:
-    model = network(encoder, last, compiled, **options).eval()
-    batch = images(1, 240, 320)
+def inference(task: Task, variant: Variant) -> Work:
+    """Images to labels."""
+    model = network(task, variant)
+    batch = images(task)
 
     @torch.inference_mode()
     def label() -> Tensor:
-        with numerics(half, plain):
-            return model(**batch).argmax(1)
+        with numerics(task, variant):
+            return model(**batch).argmax(1)  # type: ignore[no-any-return]
 
     return label
 
 
-def encoder_step(encoder: torch.nn.Module) -> Work:
-    encoder = encoder.to(DEVICE).train()
-    image = torch.randn(2, 3, 240, 320, device=DEVICE)
+def encoder_step(task: Task, variant: Variant) -> Work:
+    """Forward and backward of the encoder alone, ours or the library's."""
+    encoder: torch.nn.Module = (
+        smp.encoders.get_encoder(task.encoder, weights=None) if variant.library else MixTransformer(task.encoder)
+    )
+    encoder = encoder.to(task.device).train()
+    batch, height, width = task.shape
+    image = torch.randn(batch, 3, height, width, device=task.device)
 
     def step() -> None:
         encoder.zero_grad()
@@ -96,89 +158,133 @@ def encoder_step(encoder: torch.nn.Module) -> Work:
     return step
 
 
-def training_part(compiled: bool) -> dict[str, Work]:
-    shape = (8, 480, 640) if DEVICE.type == "cuda" else (2, 240, 320)
-    name = f"CMX-B2 step {shape[0]} x {shape[1]} x {shape[2]}"
-    work = {
-        f"{name}, float32": training_step(shape),
-        f"{name}, float32, channels-last": training_step(shape, last=True),
-        f"{name}, float32, unfused attention": training_step(shape, plain=True),
-        f"{name}, bf16": training_step(shape, half=True),
-        f"{name}, bf16, channels-last": training_step(shape, last=True, half=True),
-    }
-    if compiled:
-        work[f"{name}, bf16, compiled"] = training_step(shape, half=True, compiled=True)
-    return work
+WORK = {"inference": inference, "training": training_step, "encoder": encoder_step}
 
 
-def inference_part(compiled: bool) -> dict[str, Work]:
-    work = {}
-    for encoder in ("mit_b0", "mit_b2"):
-        name = f"CMX {encoder} 240 x 320"
-        work[name] = inference(encoder)
-        work[f"{name}, channels-last"] = inference(encoder, last=True)
-        work[f"{name}, unfused attention"] = inference(encoder, plain=True)
-        work[f"{name}, bf16"] = inference(encoder, half=True)
-        if compiled:
-            work[f"{name}, compiled"] = inference(encoder, compiled=True)
-    return work
-
-
-def encoder_part(_: bool) -> dict[str, Work]:
-    theirs = smp.encoders.get_encoder("mit_b2", weights=None)
-    return {
-        "MiT-B2 forward and backward, ours": encoder_step(MixTransformer("mit_b2")),
-        "MiT-B2 forward and backward, segmentation_models_pytorch": encoder_step(theirs),
-    }
-
-
-PARTS = {"training": training_part, "inference": inference_part, "encoder": encoder_part}
-
-
-def clock() -> float:
-    """Milliseconds: wall time on a GPU, processor time of all threads on a CPU."""
-    if DEVICE.type == "cuda":
+def clock(device: str) -> float:
+    """Wall time in milliseconds, after all work of the GPU."""
+    if device == "cuda":
         torch.cuda.synchronize()
-        return time.perf_counter() * 1e3
-    return time.process_time() * 1e3
+    return time.perf_counter() * 1e3
 
 
-def measure(work: dict[str, Work], rounds: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, function in work.items():
-            started = clock()
-            function()
-            if turn > 0:  # the first turn warms up (and compiles)
-                times[name].append(clock() - started)
-    return times
+def peak_mib(device: str, reset: bool = False) -> float:
+    """Peak of memory since the last reset: of the GPU, or resident memory of the process."""
+    if device == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+    if reset and STATUS.is_file():
+        Path("/proc/self/clear_refs").write_text("5")
+    if STATUS.is_file():
+        line = next(li for li in STATUS.read_text().splitlines() if li.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(task: Task, variant: Variant) -> dict[str, float]:
+    """Times of one variant after two rounds of warm-up, in this process."""
+    torch.set_num_threads(task.threads)
+    torch.manual_seed(0)
+    work = WORK[task.part](task, variant)
+    before = clock(task.device)
+    work()
+    first = clock(task.device) - before
+    work()
+    peak_mib(task.device, reset=True)
+    times = []
+    for _ in range(task.rounds):
+        before = clock(task.device)
+        work()
+        times.append(clock(task.device) - before)
+    return {
+        "median_ms": statistics.median(times),
+        "best_ms": min(times),
+        "first_call_ms": first,
+        "peak_mib": peak_mib(task.device),
+    }
+
+
+def run_apart(task: Task, variant: Variant) -> dict[str, float] | str:
+    """Figures of one variant from a process of its own, or why there are none."""
+    job = json.dumps({"task": asdict(task), "variant": asdict(variant)})
+    done = subprocess.run([sys.executable, __file__, "--job", job], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_part(task: Task, compiled: bool) -> dict[str, Any]:
+    """All variants of a part, one after the other, printed as rows of a Markdown table."""
+    batch, height, width = task.shape
+    print(f"\n{task.part}, {task.encoder}, {batch} x {height} x {width}\n", flush=True)
+    print("| variant | median ms | best ms | ratio | peak MiB | first call s |\n|---|---|---|---|---|---|", flush=True)
+    results: dict[str, Any] = {}
+    reference = 0.0
+    for variant in variants_of(task.part, compiled):
+        figures = run_apart(task, variant)
+        results[variant.name] = figures
+        if isinstance(figures, str):
+            print(f"| {variant.name} | failed: {figures} | | | | |", flush=True)
+            continue
+        reference = reference or figures["median_ms"]
+        cells = [
+            f"{figures['median_ms']:.0f}",
+            f"{figures['best_ms']:.0f}",
+            f"{figures['median_ms'] / reference:.2f}",
+            f"{figures['peak_mib']:.0f}",
+            f"{figures['first_call_ms'] / 1e3:.1f}",
+        ]
+        print(f"| {variant.name} | {' | '.join(cells)} |", flush=True)
+    return results
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW` to (height, width)."""
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PARTS, action="append", help="may be repeated; default: all")
+    parser.add_argument("--encoder", default="mit_b2")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="default 240x320; on a GPU 480x640")
+    parser.add_argument("--batch", type=int, help="default: 1 for inference, else 2; on a GPU 8")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true", help="add torch.compile, which takes minutes")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    return parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=sorted(PARTS), action="append", help="may be repeated; default: all")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="add torch.compile, which takes minutes")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {arguments.threads} thread(s)"
-    results: dict[str, dict[str, float]] = {}
-    for part in arguments.part or sorted(PARTS):
-        times = measure(PARTS[part](arguments.compile), arguments.rounds)
-        first = statistics.median(next(iter(times.values())))
-        for name, values in times.items():
-            median = statistics.median(values)
-            results[name] = {"median_ms": median, "best_ms": min(values), "ratio": median / first}
-            print(f"{name:<64}{median:>10.1f} ms{min(values):>10.1f} best{median / first:>8.2f} x", flush=True)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if DEVICE.type == "cuda" else None
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{device}; peak memory of the process {memory:.0f} MiB" + (f", of the GPU {peak:.0f} MiB" if peak else ""))
+    """Measure the parts that were asked for."""
+    arguments = build_parser().parse_args()
+    if arguments.job:
+        job = json.loads(arguments.job)
+        task = Task(**{**job["task"], "shape": tuple(job["task"]["shape"])})
+        print(json.dumps(measure(task, Variant(**job["variant"]))))
+        return
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: torch sees no GPU here; give --device cpu, or install a CUDA build of torch.")
+    size = arguments.size or ((480, 640) if device == "cuda" else (240, 320))
+    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {arguments.threads} thread(s)"
+    print(f"{name}; torch {torch.__version__}; median and best of {arguments.rounds}")
+    results = {}
+    for part in arguments.part or PARTS:
+        batch = arguments.batch or (1 if part == "inference" else 8 if device == "cuda" else 2)
+        task = Task(part, arguments.encoder, (batch, *size), device, arguments.threads, arguments.rounds)
+        results[part] = {"task": asdict(task), "variants": measure_part(task, arguments.compile)}
     if arguments.json:
-        facts = {"device": device, "torch": torch.__version__, "rounds": arguments.rounds, "peak_rss_mib": memory}
-        arguments.json.write_text(json.dumps({**facts, "results": results}, indent=2) + "\n", encoding="utf-8")
+        facts = {"device": name, "torch": torch.__version__, "results": results}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from rgbd_seg_ros.models import DepthEncoding
+from rgbd_seg_ros.models.preprocessing import DepthNormalizer
 from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.run_folder import RunFolder
 
@@ -104,8 +107,19 @@ def test_every_shipped_configuration_is_understood(file: str) -> None:
         parser, needed = train_crodino.build_parser(), ["--run", "x"]
     arguments = parser.parse_args([*needed, "--config", str(CONFIGS / "crodino" / file)])
     config = parser.instantiate(arguments)
-    assert config.train.epochs == sections["train"]["epochs"]
+    length = "steps" if "steps" in sections["train"] else "epochs"
+    assert getattr(config.train, length) == sections["train"][length]
     assert config.train.optimizer.lr == sections["train"]["optimizer"]["lr"]
+
+
+@pytest.mark.parametrize("file", ["potsdam.yaml", "study_aerial.yaml"])
+def test_aerial_configurations_tell_a_roof_from_the_ground(file: str) -> None:
+    """Depth is the distance from a camera 120 m up, so the range has to hold what lies below it."""
+    model = yaml.safe_load((CONFIGS / "crodino" / file).read_text())["model"]
+    encode = DepthNormalizer(DepthEncoding(**model["depth"]))
+    ground, hut, tower = (float(encode(torch.full((1, 1, 1), m))[0, 0]) for m in (120.0, 117.0, 80.5))
+    assert ground - hut > 0.1
+    assert hut - tower > 1.0
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from rgbd_seg_ros.inference.preprocess import InputBuffers, to_image_size
 logger = logging.getLogger(__name__)
 
 _WARM_UP_RUNS = 2  # the first run allocates, the second one shows that nothing is left to allocate
+RECOVERED_AFTER = 100
+"""Good runs of a model that was loaded again which earn it another retry."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Segmentation:
 class Segmenter:
     """Runs the models of a bundle; for one thread at a time.
 
+    A run that fails is repeated once on the same backend with the model loaded anew. When that fails too, or the model
+    fails again within `RECOVERED_AFTER` runs, the next backend takes over and labels the image at hand. The last usable
+    backend is kept: its failure costs that image, and the model is loaded anew for the next one.
+
     Args:
         bundle: from `load_bundle`.
         backend: `auto` for the first of `AUTO_ORDER` that works here, or a name out of it.
@@ -55,7 +61,7 @@ class Segmenter:
         backend: name of the backend in use.
         device: what it runs on, version included.
         backend_reason: `device` and why this backend was chosen.
-        diagnostics: one sentence for each backend that was tried and failed, oldest first.
+        failed_runs: runs that failed so far, on any backend.
 
     Raises:
         UserError: no backend can run the bundle, or an argument does not fit it.
@@ -74,7 +80,9 @@ class Segmenter:
             raise UserError(f"threads is {threads}; give at least 1.")
         check_settings(settings or {})
         self.bundle = bundle
-        self.diagnostics: list[str] = []
+        self.failed_runs = 0
+        self._notes: dict[str, str] = {}
+        self._runs_since_retry: dict[Mode, int] = {}
         self._preload = preload
         self._options = BackendOptions(threads, _network_size(bundle, size), settings or {})
         self._buffers = InputBuffers(*self._options.size)
@@ -94,6 +102,11 @@ class Segmenter:
     def resident_modes(self) -> frozenset[Mode]:
         """The modes whose models are in memory now."""
         return frozenset(self._sessions)
+
+    @property
+    def diagnostics(self) -> list[str]:
+        """One sentence for each backend that was not usable, failed or had to load a model again, oldest first."""
+        return [f"{name}: {note}" for name, note in self._notes.items()]
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
@@ -128,7 +141,7 @@ class Segmenter:
         Raises:
             ValueError: an image that `mode` reads is missing or of a wrong type.
             UserError: the bundle has no such mode.
-            BackendError: every backend failed.
+            BackendError: every backend failed on this image; the next one may succeed.
         """
         started = time.perf_counter()
         inputs: dict[str, npt.NDArray[Any]] = {}
@@ -171,6 +184,7 @@ class Segmenter:
                 if named:
                     raise UserError(f"backend {backend.name} cannot be used: {error}.") from error
                 self._give_up_candidate(str(error))
+                logger.info("backend %s is not used: %s", backend.name, error)
                 continue
             self.backend, self.device = backend.name, device
             passed_over = "; ".join(self.diagnostics) or "first choice"
@@ -179,10 +193,9 @@ class Segmenter:
         raise UserError(f"no backend can run bundle {self.bundle.folder}: {'; '.join(self.diagnostics)}.")
 
     def _give_up_candidate(self, why: str) -> None:
-        name = self._candidates.pop(0)
         self.close()
-        self.diagnostics.append(f"{name}: {why}")
-        logger.warning("backend %s is not used: %s", name, why)
+        self._runs_since_retry.clear()
+        self._notes[self._candidates.pop(0)] = why
 
     def _load(self, backend: Backend) -> None:
         modes = self._in_order(self.modes)
@@ -206,24 +219,38 @@ class Segmenter:
     def _run(self, mode: Mode, inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[UInt8, UInt8]:
         if mode not in self.modes:
             raise UserError(f"bundle {self.bundle.folder} has no model for mode '{mode.value}'.")
-        while self._candidates:
-            result = self._attempt(mode, inputs)
-            if result is not None:
-                return result
-        raise BackendError(f"every backend failed: {'; '.join(self.diagnostics)}")
+        while True:
+            try:
+                result = self._session(mode).run(inputs)
+            except BackendError as error:
+                self._recover(mode, error)
+                continue
+            if mode in self._runs_since_retry:
+                self._runs_since_retry[mode] += 1
+            return result
 
-    def _attempt(self, mode: Mode, inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[UInt8, UInt8] | None:
-        """One run; when the backend fails, moves on to the next one and gives nothing."""
-        try:
-            session = self._sessions.get(mode) or self._open(self._backend, mode)
-            return session.run(inputs)
-        except BackendError as error:
-            self._give_up_candidate(str(error))
+    def _session(self, mode: Mode) -> Session:
+        return self._sessions.get(mode) or self._open(self._backend, mode)
+
+    def _recover(self, mode: Mode, error: BackendError) -> None:
+        """After a failed run: drops the model so that it is loaded anew, or moves on to the next backend."""
+        self.failed_runs += 1
+        if session := self._sessions.pop(mode, None):
+            session.close()
+        if self._runs_since_retry.get(mode, RECOVERED_AFTER) >= RECOVERED_AFTER:
+            self._runs_since_retry[mode] = 0
+            self._notes[self.backend] = f"mode {mode.value} failed ({error}) and was loaded again"
+            logger.warning("backend %s: %s", self.backend, self._notes[self.backend])
+            return
+        last = self._candidates[0]
+        logger.warning("backend %s failed again: %s", last, error)
+        self._give_up_candidate(f"{error} (again, after mode {mode.value} was loaded anew)")
         try:
             self._backend = self._choose(named=False)
-        except UserError as error:
-            raise BackendError(str(error)) from error
-        return None
+        except UserError as nothing_left:
+            self._candidates = [last]
+            self._runs_since_retry[mode] = 0
+            raise BackendError(str(nothing_left)) from error
 
 
 def _network_size(bundle: Bundle, size: tuple[int, int] | None) -> tuple[int, int]:

@@ -134,6 +134,10 @@ def _worker_values(worker: WorkerReport) -> dict[str, str]:
     values = {f"labelled_{mode.value}": str(worker.labelled.get(mode, 0)) for mode in Mode if mode is not Mode.NONE}
     values |= {f"dropped_{reason.value}": str(count) for reason, count in sorted(worker.dropped.items())}
     values["inference_errors"] = str(worker.errors)
+    if worker.backend:  # it may have changed since the node was configured
+        values["backend"] = worker.backend
+    if worker.incidents:
+        values["backend_incidents"] = worker.incidents
     if worker.last_error:
         values["last_error"] = worker.last_error
     for name in ("inference", "latency"):

@@ -52,6 +52,13 @@ class Engine:
         """Which runtime is in use, and why."""
         return f"{self._segmenter.backend}: {self._segmenter.backend_reason}"
 
+    @property
+    def incidents(self) -> str:
+        """What failed on the way and was mended: runs repeated with a model loaded anew, backends given up."""
+        if not self._segmenter.failed_runs:
+            return ""
+        return f"{self._segmenter.failed_runs} failed runs; {'; '.join(self._segmenter.diagnostics)}"
+
     def segment(self, order: WorkOrder) -> Segmentation:
         """Label one order by the model of its mode.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from rgbd_seg_ros.core.health import HealthConfig
 from rgbd_seg_ros.core.modes import ModeConfig
 from rgbd_seg_ros.core.stream import StreamConfig
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.inference.backends.registry import backend_names
+from rgbd_seg_ros.inference.backends.registry import backend_names, parse_settings
 
 AUTOMATIC = -1.0
 """Value of the pairing parameters that means: half a frame period."""
@@ -74,6 +75,8 @@ SPECS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec("threads", 2, "CPU threads of the inference runtime", 1, 64),
     ParameterSpec("preload", True, "keep the models of all modes in memory, so that a switch costs nothing"),
+    ParameterSpec("network_size", "", "HEIGHTxWIDTH of the network input, for bundles with dynamic size"),
+    ParameterSpec("backend_settings", [""], "settings of single backends, each backend.setting=value"),
     ParameterSpec("rgb_transport", "raw", "image transport of the colour stream", choices=("raw", "compressed")),
     ParameterSpec(
         "depth_transport",
@@ -101,7 +104,7 @@ SPECS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec("restore_pairs", 5, "good pairs in a row after which fusion is restored", 1, 10000),
     ParameterSpec("max_restore_pairs", 60, "bound of that number while a stream comes and goes", 1, 10000),
-    ParameterSpec("stable_s", 10.0, "seconds of fusion after which that number is back at restore_pairs", 0.0, 3600.0),
+    ParameterSpec("stable_s", 1.5, "seconds of fusion after which that number is back at restore_pairs", 0.0, 3600.0),
     ParameterSpec("preferred", "rgb", "model used until fusion is restored", choices=("rgb", "depth")),
     ParameterSpec("queue_size", 4, "frames or pairs that may wait for inference; the oldest is dropped", 1, 100),
     ParameterSpec("max_queue_age_ms", 150.0, "age over which a queued frame is dropped for a newer one", 1.0, 10000.0),
@@ -117,6 +120,8 @@ class NodeSettings:
     backend: str
     threads: int
     preload: bool
+    network_size: tuple[int, int] | None
+    backend_settings: dict[str, Any]
     transports: dict[Sensor, str]
     stamp_source: str
     overlay_opacity: float
@@ -156,7 +161,7 @@ def read(node: Node) -> NodeSettings:
     """The settings that the node's parameters describe.
 
     Raises:
-        UserError: two parameters contradict each other.
+        UserError: two parameters contradict each other, or a size or backend setting cannot be read.
     """
 
     def get(name: str) -> Any:
@@ -171,6 +176,8 @@ def read(node: Node) -> NodeSettings:
         backend=get("backend"),
         threads=get("threads"),
         preload=get("preload"),
+        network_size=_size(get("network_size")),
+        backend_settings=parse_settings([text for text in get("backend_settings") if text.strip()]),
         transports={sensor: get(f"{sensor.value}_transport") for sensor in Sensor},
         stamp_source=get("stamp_source"),
         overlay_opacity=get("overlay_opacity"),
@@ -198,6 +205,15 @@ def _stream_config(get: Callable[[str], Any]) -> StreamConfig:
         preferred=Sensor(get("preferred")),
     )
     return StreamConfig(health, mode, _ns_or_none(get("pairing_tolerance_ms")), _ns_or_none(get("pairing_timeout_ms")))
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise UserError(f"network_size is '{text}'; give HEIGHTxWIDTH, e.g. 480x640, or nothing.")
+    return int(match[1]), int(match[2])
 
 
 def _ns_or_none(milliseconds: float) -> int | None:

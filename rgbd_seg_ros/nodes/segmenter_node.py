@@ -197,7 +197,14 @@ class SegmenterNode(LifecycleNode):
 
 
 def _load_segmenter(bundle: Bundle, settings: NodeSettings) -> Segmenter:
-    segmenter = Segmenter(bundle, settings.backend, settings.threads, settings.preload)
+    segmenter = Segmenter(
+        bundle,
+        settings.backend,
+        settings.threads,
+        settings.preload,
+        size=settings.network_size,
+        settings=settings.backend_settings,
+    )
     segmenter.warm_up()
     return segmenter
 

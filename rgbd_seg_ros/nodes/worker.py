@@ -36,6 +36,8 @@ class WorkerReport:
         errors: failed inferences since activation.
         last_error: text of the newest failure.
         times: of the newest output.
+        backend: runtime in use, and why.
+        incidents: failures of the runtime that cost no label, see `Engine.incidents`.
     """
 
     at_ns: int
@@ -45,6 +47,8 @@ class WorkerReport:
     errors: int = 0
     last_error: str = ""
     times: OutputTimes = field(default_factory=OutputTimes)
+    backend: str = ""
+    incidents: str = ""
 
 
 class Worker:
@@ -87,6 +91,7 @@ class Worker:
         self._labelled: Counter[Mode] = Counter()
         self._times = OutputTimes()
         self._publish_ms: float | None = None
+        self._incidents = engine.incidents
         self.failure = ""
         self.report = WorkerReport(self._clock_ns, self._stream.snapshot(self._clock_ns))
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -158,6 +163,9 @@ class Worker:
     def _label(self, order: WorkOrder) -> None:
         started = time.monotonic_ns()
         result = self._engine.segment(order)
+        if (incidents := self._engine.incidents) != self._incidents:
+            self._incidents = incidents
+            self._log(f"labelled by backend {self._engine.backend} after {incidents}")
         labelled = time.monotonic_ns()
         stamp_ns = self._outputs.publish(order, result)
         published = time.monotonic_ns()
@@ -222,4 +230,6 @@ class Worker:
             self._engine.errors,
             self._engine.last_error,
             self._times,
+            self._engine.backend,
+            self._incidents,
         )

@@ -14,7 +14,7 @@ from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.backends.base import BackendError
 from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
-from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, backend_names, make_backend
+from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER, backend_names, make_backend, parse_settings
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
@@ -89,11 +89,37 @@ def test_torch_needs_the_checkpoints_in_the_bundle(tmp_path: Path) -> None:
         ({"abacus.beads": 3}, "abacus.beads"),
         ({"threads": 3}, "threads"),
         ({"onnxruntime.spinning": "yes"}, "bool"),
+        ({"openvino.precision": "f64"}, "f32, bf16, f16"),
     ],
 )
 def test_unknown_settings_are_refused(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         Segmenter(write_test_bundle(tmp_path / "bundle", 8, 8), settings=settings)
+
+
+def test_settings_are_read_from_texts_by_the_type_of_their_default() -> None:
+    texts = ["openvino.precision=bf16", "onnxruntime.spinning = True", "tensorrt.timeout_s=90", "tensorrt.cache=/a=b"]
+    assert parse_settings(texts) == {
+        "openvino.precision": "bf16",
+        "onnxruntime.spinning": True,
+        "tensorrt.timeout_s": 90.0,
+        "tensorrt.cache": "/a=b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("openvino.precision", "openvino.precision=|backend.setting=value"),
+        ("openvino.precison=f32", "no backend setting 'openvino.precison'; known are .*openvino.precision"),
+        ("openvino.precision=f64", "choose one of f32, bf16, f16"),
+        ("onnxruntime.spinning=yes", "true or false"),
+        ("tensorrt.timeout_s=long", "not a number"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_in_one_sentence(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse_settings([text])
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

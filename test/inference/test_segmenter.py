@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.backends import registry
 from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Session
 from rgbd_seg_ros.inference.bundle import Bundle
-from rgbd_seg_ros.inference.segmenter import Segmenter
+from rgbd_seg_ros.inference.segmenter import RECOVERED_AFTER, Segmenter
 from rgbd_seg_ros.inference.testing import TEST_CONFIDENCE, write_test_bundle
 
 pytest.importorskip("onnxruntime")
@@ -120,7 +121,9 @@ class _Flaky(Backend):
 
     name = "flaky"
     fails_at = "run"
-    good_runs = 2
+    good_runs: tuple[int, ...] = (2, 2)
+    """Runs that go well after each time that a model is opened; the last number counts for all later ones."""
+    opened = 0
 
     def check(self, bundle: Bundle) -> str:
         if self.fails_at == "check":
@@ -130,7 +133,10 @@ class _Flaky(Backend):
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         if self.fails_at == "open":
             raise BackendError("model refused")
-        return _FlakySession(registry.make_backend("onnxruntime").open(bundle, mode, options), self.good_runs)
+        cls = type(self)
+        good_runs = cls.good_runs[min(cls.opened, len(cls.good_runs) - 1)]
+        cls.opened += 1
+        return _FlakySession(registry.make_backend("onnxruntime").open(bundle, mode, options), good_runs)
 
 
 class _FlakySession(Session):
@@ -172,17 +178,69 @@ def test_a_backend_that_fails_while_running_costs_no_image(flaky: type[_Flaky], 
     rgb, depth, expected = quadrants(24, 32)
     segmenter = Segmenter(bundle, named, threads=1)
     assert segmenter.backend == "flaky"
-    for _ in range(4):
+    for _ in range(6):
         np.testing.assert_array_equal(segmenter.segment(Mode.FUSION, rgb, depth).label, expected)
     assert segmenter.backend == "onnxruntime"
-    assert segmenter.diagnostics == ["flaky: device lost"]
+    assert segmenter.diagnostics == ["flaky: device lost (again, after mode fusion was loaded anew)"]
+    assert segmenter.failed_runs == 2
+
+
+def test_a_single_failure_is_repeated_on_the_same_backend_with_the_model_loaded_anew(
+    flaky: type[_Flaky], bundle: Bundle
+) -> None:
+    flaky.good_runs = (2, 2, 2, 1000)
+    rgb, depth, expected = quadrants(24, 32)
+    segmenter = Segmenter(bundle, threads=1)
+    for _ in range(10):
+        np.testing.assert_array_equal(segmenter.segment(Mode.FUSION, rgb, depth).label, expected)
+    assert segmenter.backend == "flaky"
+    assert flaky.opened == len(bundle.modes) + 1
+    assert segmenter.diagnostics == ["flaky: mode fusion failed (device lost) and was loaded again"]
+    assert segmenter.failed_runs == 1
+
+
+def test_another_failure_is_forgiven_only_after_a_long_good_run(flaky: type[_Flaky], bundle: Bundle) -> None:
+    flaky.good_runs = (2, 2, 2, RECOVERED_AFTER + 1, 2)
+    rgb, depth, _ = quadrants(24, 32)
+    segmenter = Segmenter(bundle, threads=1)
+    backends = []
+    for _ in range(RECOVERED_AFTER + 10):
+        segmenter.segment(Mode.FUSION, rgb, depth)
+        backends.append(segmenter.backend)
+    assert backends.index("onnxruntime") == 2 + RECOVERED_AFTER + 1 + 2
+    assert segmenter.failed_runs == 3
+
+
+def test_what_auto_passes_over_at_the_start_is_no_warning(
+    flaky: type[_Flaky], bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    flaky.fails_at = "check"
+    with caplog.at_level(logging.INFO):
+        Segmenter(bundle, threads=1)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "backend flaky is not used: no device")
+    ]
+
+
+def test_the_last_backend_is_kept_for_the_next_image(
+    flaky: type[_Flaky], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rgbd_seg_ros.inference.segmenter.AUTO_ORDER", ("flaky",))
+    flaky.good_runs = (1, 1, 1, 0, 0, 3)
+    rgb, depth, expected = quadrants(24, 32)
+    segmenter = Segmenter(bundle, threads=1)
+    segmenter.segment(Mode.FUSION, rgb, depth)
+    for _ in range(2):
+        with pytest.raises(BackendError, match="device lost"):
+            segmenter.segment(Mode.FUSION, rgb, depth)
+    np.testing.assert_array_equal(segmenter.segment(Mode.FUSION, rgb, depth).label, expected)
 
 
 def test_when_nothing_is_left_every_call_says_so(
     flaky: type[_Flaky], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rgbd_seg_ros.inference.segmenter.AUTO_ORDER", ("flaky",))
-    flaky.good_runs = 0
+    flaky.good_runs = (0,)
     rgb, depth, _ = quadrants(24, 32)
     segmenter = Segmenter(bundle, threads=1)
     for _ in range(2):

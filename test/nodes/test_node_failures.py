@@ -12,13 +12,16 @@ from sensor_msgs.msg import Image
 
 from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
 from rgbd_seg_ros.core.records import WorkOrder
+from rgbd_seg_ros.core.stream import RgbdStream, StreamConfig
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import write_bundle
 from rgbd_seg_ros.inference.manifest import Manifest, ModeEntry, ModelFile
 from rgbd_seg_ros.inference.segmenter import Segmentation
 from rgbd_seg_ros.inference.testing import TEST_LABEL_SET
+from rgbd_seg_ros.nodes.diagnostics import NodeReport, node_status
 from rgbd_seg_ros.nodes.engine import Engine, EngineError
 from rgbd_seg_ros.nodes.messages import byte_array
+from rgbd_seg_ros.nodes.worker import WorkerReport
 
 POISON = 255
 """A colour value that the fragile model cannot stand."""
@@ -68,12 +71,12 @@ def fragile(idle: Station, bundle: Path, tmp_path: Path):
 
 
 @pytest.mark.ros
-def test_a_failed_inference_costs_frames_that_are_counted_and_the_node_goes_on(fragile: Station) -> None:
+def test_a_failed_inference_costs_its_own_frame_and_no_other(fragile: Station) -> None:
     fragile.play(5, [Sensor.RGB])
     (bad,) = fragile.play(1, [Sensor.RGB], change=poisoned)
     later = fragile.play(20, [Sensor.RGB])
     assert (*bad, "inference_error") in fragile.drops()
-    assert set(later[10:]) <= fragile.covered()
+    assert set(later) <= fragile.covered()
     values = {v.key: v.value for v in fragile.wait_diagnostic("node", "mode").values}
     assert int(values["inference_errors"]) > 0
     assert fragile.state() == "active"
@@ -92,11 +95,21 @@ def test_lasting_failures_end_in_the_error_state_from_which_the_node_can_be_conf
     assert fragile.covered() == set(sent)
 
 
+def test_a_run_that_was_repeated_is_told_in_diagnostics() -> None:
+    segmenter = Script([True])
+    engine = Engine(lambda: segmenter, max_errors=1)
+    assert engine.incidents == ""
+    segmenter.failed_runs, segmenter.diagnostics = 1, ["script: mode rgb failed (device lost) and was loaded again"]
+    worker = WorkerReport(0, RgbdStream(StreamConfig(), frozenset(Mode)).snapshot(0), incidents=engine.incidents)
+    values = {v.key: v.value for v in node_status("node", NodeReport("active", worker=worker), 0).values}
+    assert values["backend_incidents"] == ("1 failed runs; script: mode rgb failed (device lost) and was loaded again")
+
+
 class Script:
     """A segmenter that follows a script: True labels, False fails."""
 
     modes = frozenset({Mode.RGB})
-    backend, backend_reason = "script", "test"
+    backend, backend_reason, failed_runs = "script", "test", 0
 
     def __init__(self, outcomes: list[bool]) -> None:
         self._outcomes = outcomes

@@ -169,6 +169,33 @@ def test_the_parameter_file_documents_every_parameter_with_its_default(idle: Sta
         assert before.splitlines()[-1].strip().startswith("#"), f"{spec.name} has no comment above it"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "default", "reason"),
+    [
+        ("backend_settings", ["openvino.precison=f32"], [""], "no backend setting 'openvino.precison'"),
+        ("backend_settings", ["onnxruntime.spinning=perhaps"], [""], "give true or false"),
+        ("network_size", "640 by 480", "", "give HEIGHTxWIDTH"),
+        ("network_size", "480x640", "", "fixed size 160x120"),
+    ],
+)
+def test_settings_of_the_backend_that_do_not_exist_refuse_the_configure_transition(
+    idle: Station, name: str, value: Any, default: Any, reason: str
+) -> None:
+    assert idle.set_parameter(name, value)[0]
+    try:
+        assert not idle.change_state("configure")
+        assert reason in idle.wait_diagnostic("node", reason).message
+    finally:
+        assert idle.set_parameter(name, default)[0]
+
+
+def test_labels_with_settings_of_the_backend(start: Start) -> None:
+    _, station = start(backend_settings=["onnxruntime.spinning=true", "openvino.precision=bf16"])
+    station.wait_connected()
+    station.play(5)
+    assert station.covered()
+
+
 def test_runs_with_the_shipped_parameter_file(start: Start) -> None:
     _, station = start("--params-file", str(config_file("segment.yaml")))
     station.wait_connected()

@@ -60,10 +60,12 @@ class Backend(abc.ABC):
     Attributes:
         name: as users write it.
         defaults: its settings and their default values; a setting must have the type of its default.
+        choices: what may be chosen, for settings that do not take any text.
     """
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     @abc.abstractmethod
     def check(self, bundle: Bundle) -> str:

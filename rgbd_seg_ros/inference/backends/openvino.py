@@ -31,6 +31,7 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
     defaults = MappingProxyType({"precision": "f32", "device": "CPU"})
+    choices = MappingProxyType({"precision": ("f32", "bf16", "f16")})
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rgbd_seg_ros.errors import UserError
@@ -41,17 +41,55 @@ def make_backend(name: str) -> Backend:
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuses settings that no backend has, and values of a wrong type.
+    """Refuses settings that no backend has, and values of a wrong type or outside their choices.
 
     Raises:
         UserError: names the setting and what there is.
     """
     for name, value in settings.items():
-        backend, _, key = name.partition(".")
-        defaults = make_backend(backend).defaults if backend in _CLASSES else {}
-        if key not in defaults:
-            known = sorted(f"{b}.{k}" for b in _CLASSES for k in make_backend(b).defaults)
-            raise UserError(f"there is no backend setting '{name}'; known are {', '.join(known)}.")
-        wanted = type(defaults[key])
+        wanted = type(_default(name))
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise UserError(f"backend setting '{name}' is {value!r}, not of type {wanted.__name__}.")
+        backend, _, key = name.partition(".")
+        choices = make_backend(backend).choices.get(key)
+        if choices is not None and value not in choices:
+            raise UserError(f"backend setting '{name}' is '{value}'; choose one of {', '.join(choices)}.")
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings from texts like `openvino.precision=bf16`, each value of the type of its default.
+
+    Raises:
+        UserError: a text has another form, or names a setting or value that does not exist.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, word = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise UserError(f"backend setting '{text}' has no value; write it as backend.setting=value.")
+        settings[name] = _value(name, word, _default(name))
+    check_settings(settings)
+    return settings
+
+
+def _default(name: str) -> Any:
+    backend, _, key = name.partition(".")
+    defaults = make_backend(backend).defaults if backend in _CLASSES else {}
+    if key not in defaults:
+        known = sorted(f"{b}.{k}" for b in _CLASSES for k in make_backend(b).defaults)
+        raise UserError(f"there is no backend setting '{name}'; known are {', '.join(known)}.")
+    return defaults[key]
+
+
+def _value(name: str, word: str, default: Any) -> Any:
+    """`word` as the type of `default`: a truth value, a number or the text itself."""
+    if isinstance(default, bool):
+        if word.lower() not in ("true", "false"):
+            raise UserError(f"backend setting '{name}' is '{word}'; give true or false.")
+        return word.lower() == "true"
+    if isinstance(default, float):
+        try:
+            return float(word)
+        except ValueError:
+            raise UserError(f"backend setting '{name}' is '{word}', not a number.") from None
+    return word

@@ -29,6 +29,7 @@ class TorchBackend(Backend):
     defaults = MappingProxyType(
         {"device": "auto", "compile": False, "cuda_graphs": False, "half": False, "channels_last": True}
     )
+    choices = MappingProxyType({"device": ("auto", "cpu", "cuda")})
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""

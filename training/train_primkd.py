@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     run = Path(config.run)
     teacher = obtain_teacher(experiment, data, run, settings, config.resume)
     result = train_student(experiment, teacher, data, run, settings, config.resume)
-    print(f"{run / 'student'}: {result['validation']}")
+    score = result["validation"].get("val/miou")
+    scored = "not validated" if score is None else f"mean IoU {100 * score:.1f} % on split {config.data.validation}"
+    print(f"{run / 'student' / 'models' / 'fusion'}: {result['steps']} steps, {scored}")
 
 
 if __name__ == "__main__":

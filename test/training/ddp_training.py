@@ -30,13 +30,13 @@ class PlainMethod(ToyMethod):
         return self.model.last(torch.relu(self.model.hidden))
 
 
-def main() -> None:
-    """Train."""
-    run, devices, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def train(run: Path, devices: int, batch: int) -> RunFolder:
+    """Three epochs into a run folder."""
     config = toy_config(devices=devices, batch_size=batch, epochs=3)
     seed_everything(config)
-    fit(PlainMethod(), toy_data(count=16), config, RunFolder(Path(run)), {"train": config}, report=print)
+    fit(PlainMethod(), toy_data(count=16), config, RunFolder(run), {"train": config}, report=print)
+    return RunFolder(run)
 
 
 if __name__ == "__main__":
-    main()
+    train(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""Callbacks of the engine: moving average of weights, CSV history."""
+"""Callbacks of the engine: moving average of weights, CSV history, progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
 from torch import Tensor
 
 from .run_folder import write_atomically
@@ -76,6 +76,13 @@ class CsvHistory(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Rows of the part before the interruption."""
         self.rows = list(state_dict["rows"])
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar, with the steps of the whole run: runs here end by steps or time, not by epochs."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}, step {self.trainer.global_step}/{self.trainer.max_steps}"
 
 
 class EpochLines(pl.Callback):

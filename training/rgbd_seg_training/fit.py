@@ -10,13 +10,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from rgbd_seg_ros.models.checkpoint import save_model
 
-from .callbacks import CsvHistory, EpochLines, MovingAverage
+from .callbacks import CsvHistory, EpochLines, MovingAverage, ProgressBar
 from .config import TrainConfig
 from .engine import Engine
 from .loading import TrainingData
@@ -67,7 +67,7 @@ def fit(
     engine = Engine(method, data, config)
     history = CsvHistory(run.metrics)
     average = MovingAverage(config.ema) if config.ema > 0 else None
-    observer = EpochLines(run.path.name, history, report) if report else RichProgressBar()
+    observer = EpochLines(run.path.name, history, report) if report else ProgressBar()
     trainer = _trainer(config, run, data, [history, *([average] if average else []), observer])
     started = time.monotonic()
     method.train()  # Models that were loaded from disk come in eval mode, and Lightning leaves modes as they are.
@@ -121,7 +121,7 @@ def _trainer(config: TrainConfig, run: RunFolder, data: TrainingData, observers:
         log_every_n_steps=min(config.log_every, config.steps_per_epoch(len(data.train), processes)),
         logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
         callbacks=callbacks,
-        enable_progress_bar=any(isinstance(o, RichProgressBar) for o in observers),
+        enable_progress_bar=any(isinstance(o, ProgressBar) for o in observers),
         enable_model_summary=False,
     )
 

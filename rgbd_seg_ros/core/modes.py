@@ -23,7 +23,7 @@ class ModeConfig:
 
     restore_pairs: int = 5
     max_restore_pairs: int = 60
-    stable_ns: int = 10 * NS
+    stable_ns: int = 3 * NS // 2
     brief_ns: int = 150_000_000
     preferred: Sensor = Sensor.RGB
 

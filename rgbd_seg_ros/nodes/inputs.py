@@ -32,7 +32,8 @@ class Inputs:
         node: owner of the subscriptions.
         transports: `raw`, `compressed` or `compressedDepth` by sensor.
         inbox: where decoded frames go.
-        on_camera: takes the intrinsics of each camera_info; None for an uncalibrated camera.
+        on_camera: takes the intrinsics of each camera_info; None for an uncalibrated camera. One that makes
+            no sense is ignored with a warning: the last good one stays.
     """
 
     def __init__(
@@ -82,7 +83,12 @@ class Inputs:
 
     def _subscribe_camera_info(self, on_camera: Callable[[Intrinsics | None], None]) -> None:
         def on_message(message: CameraInfo) -> None:
-            on_camera(Intrinsics.from_message(message))
+            try:
+                on_camera(Intrinsics.from_message(message))
+            except ValueError as error:
+                self._node.get_logger().warning(
+                    f"a message on {CAMERA_INFO} is ignored: {error}", throttle_duration_sec=10.0
+                )
 
         profile, overrides = qos.sensor_input(), qos.overridable()
         subscription = self._node.create_subscription(

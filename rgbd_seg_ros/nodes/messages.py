@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from dataclasses import dataclass
 
@@ -44,12 +45,20 @@ class Intrinsics:
 
     @classmethod
     def from_message(cls, msg: CameraInfo) -> Intrinsics | None:
-        """The rectified projection P where it is filled in, else K; None for an uncalibrated camera (fx = 0)."""
+        """The rectified projection P where it is filled in, else K; None for an uncalibrated camera (fx = 0).
+
+        Raises:
+            ValueError: the message says something else that no camera can have; the text names it.
+        """
         fx, fy, cx, cy = msg.p[0], msg.p[5], msg.p[2], msg.p[6]
         if fx == 0.0:
             fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
-        if fx <= 0.0 or fy <= 0.0 or msg.width == 0 or msg.height == 0:
+        if fx == 0.0:
             return None
+        if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx < 0.0 or fy <= 0.0:
+            raise ValueError(f"focal length ({fx:g}, {fy:g}) and centre ({cx:g}, {cy:g}) are not those of a camera")
+        if msg.width == 0 or msg.height == 0:
+            raise ValueError(f"the image size is {msg.width} x {msg.height}")
         return cls(msg.width, msg.height, fx, fy, cx, cy)
 
     def resized(self, width: int, height: int) -> Intrinsics:

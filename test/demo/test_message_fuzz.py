@@ -83,6 +83,11 @@ def test_mutated_calibrations_are_understood_or_refused() -> None:
     for _ in range(MESSAGES // 10):
         info = CameraInfo(width=int(rng.choice(SIZES)), height=int(rng.choice(SIZES)))
         info.k, info.p = rng.choice(odd, 9), rng.choice(odd, 12)
-        read = Intrinsics.from_message(info)
-        assert read is None or (read.width, read.height) == (info.width, info.height)
-        assert read is None or not (read.fx <= 0 or read.fy <= 0)
+        try:
+            read = Intrinsics.from_message(info)
+        except ValueError as error:
+            assert str(error)
+        else:
+            assert read is None or (read.width, read.height) == (info.width, info.height)
+            assert read is None or all(0 < f < np.inf for f in (read.fx, read.fy))
+            assert read is None or np.isfinite((read.cx, read.cy)).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -316,3 +317,21 @@ def test_intrinsics_follow_the_image_size() -> None:
 
 def test_an_uncalibrated_camera_has_no_intrinsics() -> None:
     assert Intrinsics.from_message(CameraInfo(width=640, height=480)) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda info: info.p.__setitem__(0, float("nan")),
+        lambda info: info.p.__setitem__(5, float("inf")),
+        lambda info: info.p.__setitem__(2, float("-inf")),
+        lambda info: info.p.__setitem__(0, -500.0),
+        lambda info: info.p.__setitem__(5, 0.0),
+        lambda info: setattr(info, "width", 0),
+    ],
+)
+def test_a_calibration_that_no_camera_can_have_is_refused(spoil: Callable[[CameraInfo], None]) -> None:
+    info = camera_info_message(Intrinsics(640, 480, 500.0, 500.0, 319.5, 239.5), 0, "")
+    spoil(info)
+    with pytest.raises(ValueError, match=r"focal length|image size"):
+        Intrinsics.from_message(info)

@@ -34,8 +34,7 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.inference.testing import write_test_bundle
 from rgbd_seg_ros.nodes.messages import image_message, ns_from_stamp
 from rgbd_seg_ros.nodes.wire import STAMP_AT
-from rgbd_seg_ros.paths import config_file
-from rgbd_seg_ros.replay.domain import PROFILE_VARIABLES, private_domain
+from rgbd_seg_ros.replay.domain import joined, private_domain
 
 NODE = "rgbd_segmenter"
 STAGES = ("queue", "preprocess", "postprocess", "publish", "inference", "latency")
@@ -98,10 +97,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    with tempfile.TemporaryDirectory() as scratch, private_domain() as domain:
-        env = domain | dict.fromkeys(PROFILE_VARIABLES, str(config_file("fastdds_shm_localhost.xml")))
+    with tempfile.TemporaryDirectory() as scratch, private_domain() as env, joined(env):
         bundle = args.bundle or write_test_bundle(Path(scratch) / "test", 240, 320, delay=0.008).folder
-        os.environ.update({name: env[name] for name in PROFILE_VARIABLES})
         rates = [w for s in Sensor for w in ("-p", f"{s.value}_expected_rate_hz:={args.rate}")]
         command = [sys.executable, "-m", "rgbd_seg_ros.nodes.segmenter_node", "--ros-args", "-p", f"bundle:={bundle}"]
         command += rates

@@ -5,17 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.paths import config_file
+from rgbd_seg_ros.paths import DDS_PROFILE_VARIABLES, dds_environment
 
 DOMAINS = range(20, 100)
 """Free of the ephemeral ports of Linux, and of domain 0, which everybody uses."""
-# Fast DDS changed the name of the variable with ROS 2 Kilted; both are set.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+TRANSPORT_VARIABLES = ("ROS_LOCALHOST_ONLY", *DDS_PROFILE_VARIABLES.values())
 
 
 @contextmanager
@@ -37,6 +36,19 @@ def private_domain() -> Iterator[dict[str, str]]:
     raise UserError(f"all ROS domains from {DOMAINS.start} to {DOMAINS.stop - 1} are in use by other plays")
 
 
+@contextmanager
+def joined(env: Mapping[str, str]) -> Iterator[None]:
+    """Lets ROS contexts of this process talk to those of a private domain: sets its transport variables here."""
+    names = [name for name in TRANSPORT_VARIABLES if name in env]
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: env[name] for name in names})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 def _environment(domain: int) -> dict[str, str]:
     env = dict(os.environ)
     root = str(Path(__file__).resolve().parents[2])
@@ -46,6 +58,4 @@ def _environment(domain: int) -> dict[str, str]:
         "ROS_LOCALHOST_ONLY": "1",
         "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
     }
-    if not any(variable in env for variable in PROFILE_VARIABLES):
-        env |= dict.fromkeys(PROFILE_VARIABLES, str(config_file("fastdds_shm_localhost.xml")))
-    return env
+    return env | dds_environment(env, "fastdds_shm_localhost.xml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from std_srvs.srv import Trigger
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.nodes.fault_injector import record_of_message
 from rgbd_seg_ros.nodes.wire import image_bytes
-from rgbd_seg_ros.replay.domain import PROFILE_VARIABLES, private_domain
+from rgbd_seg_ros.replay.domain import joined, private_domain
 from rgbd_seg_ros.replay.record import Record
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
@@ -70,11 +69,9 @@ class Bench(Node):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[Bench]:
     (tmp_path / "s.yaml").write_text(SCENARIO)
-    with private_domain() as env:
-        for name in (*PROFILE_VARIABLES, "ROS_LOCALHOST_ONLY"):
-            monkeypatch.setitem(os.environ, name, env[name])
+    with private_domain() as env, joined(env):
         command = [sys.executable, "-m", "rgbd_seg_ros.nodes.fault_injector"]
         arguments = ["--ros-args", "-p", f"scenario:={tmp_path / 's.yaml'}"]
         process = subprocess.Popen([*command, *arguments], env=env)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -30,8 +29,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.nodes.messages import Intrinsics, camera_info_message, image_message, ns_from_stamp
-from rgbd_seg_ros.paths import config_file
-from rgbd_seg_ros.replay.domain import PROFILE_VARIABLES, private_domain
+from rgbd_seg_ros.replay.domain import joined, private_domain
 
 NODE = "rgbd_segmenter"
 HEIGHT, WIDTH = 120, 160
@@ -81,16 +79,8 @@ def expected_label(rgb: bool = True, depth: bool = True) -> np.ndarray:
 @contextmanager
 def private_ros() -> Iterator[dict[str, str]]:
     """The environment of a ROS domain that only this test and its processes see, on this machine only."""
-    profile = str(config_file("fastdds_shm_localhost.xml"))
-    with private_domain() as domain:
-        env = domain | dict.fromkeys(PROFILE_VARIABLES, profile) | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        before = {name: os.environ.get(name) for name in PROFILE_VARIABLES}
-        os.environ.update({name: env[name] for name in PROFILE_VARIABLES})
-        try:
-            yield env
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with private_domain() as domain, joined(domain):
+        yield domain | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class NodeProcess:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from rich.table import Table
 
 from rgbd_seg_ros.cli import _play
+from rgbd_seg_ros.cli._signals import unwind_on_sigterm
 from rgbd_seg_ros.cli._simulated import MemoLabeller, run_simulated
 from rgbd_seg_ros.evaluation.campaign_table import (
     HEAD,
@@ -148,7 +150,7 @@ def play_all(
         for i in range(0, len(job.scenarios), PIECE)
     ]
     broken: list[Job] = []
-    with ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn")) as pool:
+    with _pool(workers) as pool:
         futures = {pool.submit(play, piece): piece for piece in left}
         for future in as_completed(futures):
             try:
@@ -161,8 +163,17 @@ def play_all(
         yield from _named(one, _play_alone(one, play), results)
 
 
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), unwind_on_sigterm)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts a campaign does not wait for what has not begun
+
+
 def _play_alone(job: Job, play: Callable[[Job], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with _pool(1) as pool:
         try:
             return pool.submit(play, job).result()
         except BrokenProcessPool:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rgbd_seg_ros.cli._signals import orderly_end
 from rgbd_seg_ros.errors import UserError
 
 _FOLDER = Path(__file__).parent
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     assert module is not None  # argparse ended above if no known command was given
     try:
-        return int(module.run(args))
+        with orderly_end():
+            return int(module.run(args))
     except UserError as error:
         print(f"rgbd-seg {args.command}: {error}", file=sys.stderr)
         return 2

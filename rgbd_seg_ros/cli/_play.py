@@ -30,7 +30,7 @@ from rgbd_seg_ros.replay.bag_source import is_bag
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.rendering import rendered
-from rgbd_seg_ros.replay.scenario import Scenario
+from rgbd_seg_ros.replay.scenario import Fault, Scenario
 from rgbd_seg_ros.replay.schedule import FaultInjector, healthy_records, scheduled
 from rgbd_seg_ros.replay.sequence import Sequence, is_sequence, pack
 from rgbd_seg_ros.replay.source import open_source
@@ -39,6 +39,7 @@ console = Console(highlight=False)
 CACHE = Path(".cache") / "sequences"
 LISTED_SWITCHES = 12
 RANDOM_S = 60.0
+ONLY_S = 10.0
 RENDERED_S = 8.0
 """Rendered sequences are played forth and back; a longer one would only take longer to render."""
 
@@ -86,7 +87,9 @@ def add_play_arguments(parser: argparse.ArgumentParser, default_scenario: str | 
     parser.add_argument(
         "--seed", type=int, default=2, help="of the rendered room and the faults (default: %(default)s)"
     )
-    parser.add_argument("--duration", type=float, help="seconds to play; default: as the scenario says")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--duration", type=float, help="seconds to play; default: as the scenario says")
+    length.add_argument("--once", action="store_true", help="play every frame of the input once")
     parser.add_argument("--rgb-topic", help="colour topic of a bag; default: found by name")
     parser.add_argument("--depth-topic", help="depth topic of a bag")
     parser.add_argument("--label-topic", help="ground-truth topic of a bag")
@@ -103,7 +106,10 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
     """
     scenario = load_scenario(args.scenario, args.duration)
     bundle = load_bundle(args.bundle or default_bundle())
-    play = Play(_sequence(args, scenario, bundle, work), scenario, bundle, args.seed)
+    sequence = _sequence(args, scenario, bundle, work)
+    if args.once:
+        scenario = replace(scenario, duration=sequence.duration_s)
+    play = Play(sequence, scenario, bundle, args.seed)
     truth_set, label_set = play.sequence.label_set, bundle.manifest.label_set
     if truth_set is not None and not comparable(truth_set, label_set):
         console.print(f"no mIoU: the truth has the classes of {truth_set.name}, the bundle those of {label_set.name}")
@@ -111,12 +117,20 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
 
 
 def load_scenario(name: str, duration: float | None = None) -> Scenario:
-    """The scenario of a file or of the library; `demo` is the story of the demo, `random:SEED` faults by chance."""
-    kind, _, seed = name.partition(":")
+    """The scenario of a file or of the library.
+
+    `demo` is the story of the demo, `random:SEED` faults by chance, `only:rgb` or `only:depth` one stream alone.
+    """
+    kind, _, word = name.partition(":")
     if kind == "random":
-        if not seed.isdigit():
+        if not word.isdigit():
             raise UserError(f"scenario {name}: write it as random:SEED with a whole number")
-        return Scenario.random(int(seed), duration or RANDOM_S)
+        return Scenario.random(int(word), duration or RANDOM_S)
+    if kind == "only":
+        if word not in ("rgb", "depth"):
+            raise UserError(f"scenario {name}: write it as only:rgb or only:depth")
+        missing = Fault("drop", Sensor(word).other.value, 0.0)
+        return Scenario(name.replace(":", "-"), duration or ONLY_S, (missing,), f"Only {word} is there.")
     scenario = Scenario.load(config_file("demo.yaml") if name == "demo" else name)
     return replace(scenario, duration=duration) if duration else scenario
 
@@ -131,7 +145,8 @@ def _sequence(args: argparse.Namespace, scenario: Scenario, bundle: Bundle, work
     options: dict[str, Any] = {"rate_hz": args.rate}
     if is_bag(args.input):
         options = topics | {"label_set": bundle.manifest.label_set}
-    return Sequence(pack_input(args.input, work / "sequence", scenario.duration, **options))
+    longest_s = None if args.once else scenario.duration
+    return Sequence(pack_input(args.input, work / "sequence", longest_s, **options))
 
 
 def pack_input(path: Path, folder: Path, duration_s: float | None = None, **options: Any) -> Path:

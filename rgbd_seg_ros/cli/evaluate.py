@@ -18,7 +18,7 @@ from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.page import show
 from rgbd_seg_ros.evaluation.report import read_report
 from rgbd_seg_ros.inference.segmenter import Segmenter
-from rgbd_seg_ros.replay.live import LiveOptions, play_live
+from rgbd_seg_ros.replay.live import LiveOptions, lockstep_parameters, play_live, refuse_timing_faults
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.simulate import SimulatedTimes
 
@@ -35,8 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-labels", action="store_true", help="record no label images, for plays of hours: no mIoU, no video"
     )
-    parser.add_argument("--speed", type=float, default=1.0, help="of the play over ROS (default: %(default)s)")
-    parser.add_argument("--clock", action="store_true", help="publish /clock and run the node on it")
+    parser.add_argument(
+        "--pace", choices=("real", "lockstep"), default="real",
+        help="over ROS: the time of the cameras, or as fast as the node answers with none lost (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--speed", type=float, default=1.0, help="of the play at the pace real (default: %(default)s)")
+    parser.add_argument(
+        "--clock", action="store_true", help="publish /clock and run the node on it; always in lockstep"
+    )
     parser.add_argument(
         "--oracles", action="store_true", help="compare with zero-filled fusion, a synchroniser and a perfect switch"
     )
@@ -50,13 +56,16 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         _print_comparison(*args.compare)
         return 0
+    if args.pace == "lockstep" and (args.simulate or args.speed != 1.0):
+        raise UserError("--pace lockstep plays over ROS at no speed of its own: leave out --simulate and --speed")
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
         work = Path(temporary)
         play = _play.prepare(args, work)
         if args.oracles and play.truth() is None:
             raise UserError(f"--oracles needs ground truth in the bundle's classes, and {play.sequence.name} has none")
         recording = _simulated(args, play) if args.simulate else _live(args, play, work)
-        facts: dict[str, Any] = {"backend": args.backend, "simulated": args.simulate}
+        pace = "virtual time" if args.simulate else args.pace
+        facts: dict[str, Any] = {"backend": args.backend, "simulated": args.simulate, "pace": pace}
         if args.oracles:
             facts["oracles"] = _oracles(args, play)
         report = _play.evaluate_recording(play, recording, facts)
@@ -69,9 +78,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _live(args: argparse.Namespace, play: _play.Play, work: Path) -> Recording:
-    options = LiveOptions(play.bundle.folder, args.seed, args.speed, node_parameters(args),
-                          keep_labels=not args.no_labels, clock=args.clock)  # fmt: skip
-    with _play.console.status(f"playing {play.scenario.duration / args.speed:.0f} s over ROS 2"):
+    lockstep = args.pace == "lockstep"
+    if lockstep:
+        refuse_timing_faults(play.scenario)
+    parameters = (lockstep_parameters(play.sequence) if lockstep else {}) | node_parameters(args)
+    options = LiveOptions(play.bundle.folder, args.seed, args.speed, parameters, keep_labels=not args.no_labels,
+                          clock=args.clock or lockstep, lockstep=lockstep)  # fmt: skip
+    how = "in lockstep" if lockstep else f"for {play.scenario.duration / args.speed:.0f} s"
+    with _play.console.status(f"playing {how} over ROS 2"):
         return play_live(play.sequence.folder, play.scenario, options, work / "logs")
 
 

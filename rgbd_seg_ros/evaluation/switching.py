@@ -33,7 +33,7 @@ def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
     mode; None where nothing triggered the switch or no label image followed. `wrong` is a sensor given up without a
     fault of its own, or taken back while a fault still made it useless.
     """
-    ordered = [s for s in recording.switches if s.at_ns - recording.started_ns <= recording.duration_ns]
+    ordered = [s for s in recording.switches if recording.play_s(s.at_ns) * 1e9 <= recording.duration_ns]
     events = _events(scenario)
     rows: list[dict[str, Any]] = []
     arrivals_ns = {mode: [o.at_ns for o in recording.outputs if o.mode is mode] for mode in Mode}

@@ -14,6 +14,7 @@ from rgbd_seg_ros.replay.recording import LabelOutput, Recording
 from rgbd_seg_ros.replay.scenario import Scenario
 
 MEMORY_SAMPLES = 10
+CURVE_SAMPLES = 60
 SLOPE_S = 60.0
 """Over less time the slope of memory is noise."""
 
@@ -61,17 +62,18 @@ def label_rates(recording: Recording, scenario: Scenario) -> dict[str, float]:
     """
     spans: dict[str, list[float]] = defaultdict(list)
     for before, after in pairwise(recording.outputs):
-        middle_ns = (before.at_ns + after.at_ns) // 2 - recording.started_ns
+        middle_ns = round(recording.play_s((before.at_ns + after.at_ns) // 2) * 1e9)
         if before.mode is after.mode and scenario.best_mode(middle_ns) is not Mode.NONE:
             spans[before.mode.value].append((after.at_ns - before.at_ns) / 1e9)
     return {mode: round(len(gaps) / sum(gaps), 2) for mode, gaps in spans.items() if sum(gaps) > 0}
 
 
-def memory(recording: Recording) -> dict[str, float | None] | None:
+def memory(recording: Recording) -> dict[str, Any] | None:
     """Resident memory of the node: at the start, at the end, at most (MiB) and its slope in MiB an hour.
 
     The slope is that of the least-squares line through all samples but those of the first fifth of the play, in
-    which allocators and caches fill; None for less than `SLOPE_S` of them. None for all where the node was not watched.
+    which allocators and caches fill; None for less than `SLOPE_S` of them. `curve` holds some of the samples, as seconds
+    since the first and MiB. None for all where the node was not watched.
     """
     settled = [(at, mib) for at, mib in recording.memory if at - recording.started_ns > recording.duration_ns / 5]
     if len(settled) < MEMORY_SAMPLES:
@@ -84,4 +86,8 @@ def memory(recording: Recording) -> dict[str, float | None] | None:
         "max_mib": round(max(mib for _, mib in recording.memory), 1),
         "slope_mib_per_hour": round(float(np.polyfit(hours, values, 1)[0]), 2) if hours[-1] * 3600 >= SLOPE_S else None,
         "watched_s": round(hours[-1] * 3600, 1),
+        "curve": [
+            [round((at - recording.memory[0][0]) / 1e9), round(mib, 1)]
+            for at, mib in recording.memory[:: 1 + len(recording.memory) // CURVE_SAMPLES]
+        ],
     }

@@ -1,7 +1,7 @@
 """Process that plays a source through a fault scenario: `python -m rgbd_seg_ros.nodes.replay_player --help`.
 
-It waits until the segmenter is active and everybody is connected, publishes at the true rate, logs every
-message it sent, and deactivates the segmenter at the end so that its last drops are reported.
+It waits until the segmenter is active and everybody is connected, publishes at the true rate or as fast as the
+segmenter answers, logs what it sent, and deactivates the segmenter at the end so that its last drops are reported.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.client import Client
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -24,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.nodes.replay_pace import Lockstep, Pace, RealTime
 from rgbd_seg_ros.nodes.wire import NS, camera_info_bytes, camera_info_template, image_bytes
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import SentFrame, write_player_log
@@ -81,19 +84,32 @@ class Player(Node):
         silent = [t for t in ("label_image", "status") if not self.count_subscribers(f"{self._target}/{t}")]
         return f"nobody records {' and '.join(silent)}" if silent else ""
 
-    def play(self, records: Iterable[Record], scale: float) -> tuple[int, list[SentFrame]]:
-        """Publishes each record when it is due; gives the steady time of moment 0 and the log."""
+    def lockstep(self, timeout_s: float) -> Lockstep:
+        """The pace of the node's own answers."""
+        executor = SingleThreadedExecutor()
+        executor.add_node(self)
+        pace = Lockstep(lambda seconds: executor.spin_once(timeout_sec=seconds), timeout_s)
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        topic = f"{self._target}/status"
+        self._answers = self.create_subscription(DiagnosticArray, topic, pace.on_status, qos)
+        deadline = time.monotonic() + timeout_s
+        while not self._answers.get_publisher_count():
+            if time.monotonic() > deadline:
+                raise UserError(f"{topic} is not heard after {timeout_s:.0f} s")
+            time.sleep(0.05)
+        return pace
+
+    def play(self, records: Iterable[Record], pace: Pace) -> list[SentFrame]:
+        """Publishes each record when the pace lets it; gives the log."""
         sent: list[SentFrame] = []
-        started_ns = time.monotonic_ns() + NS // 10
         for record in records:
-            wait_ns = started_ns + round(record.time_ns / scale) - time.monotonic_ns()
-            if wait_ns > 0:
-                time.sleep(wait_ns / NS)
+            pace.wait(record)
             # before the publication: its label image may be there before publish() returns
             sent_ns = time.monotonic_ns()
             self._send(record)
+            pace.sent(record, sent_ns)
             sent.append(SentFrame(record.sensor, record.index, record.time_ns, record.stamp_ns, sent_ns, record.faults))
-        return started_ns, sent
+        return sent
 
     def _send(self, record: Record) -> None:
         if self._clock_publisher is not None:
@@ -126,11 +142,17 @@ def _play(args: argparse.Namespace, node_of: Callable[[Camera], Player]) -> None
     player.wait_until_heard(args.timeout)
     gc.collect()
     gc.disable()  # a collection in the middle of the play would show up as jitter of the camera
-    started_ns, sent = player.play(records, args.scale)
+    pace: Pace
+    if args.lockstep:
+        started_ns, pace = time.monotonic_ns(), player.lockstep(args.answer_timeout)
+    else:
+        started_ns = time.monotonic_ns() + NS // 10
+        pace = RealTime(started_ns, args.scale)
+    sent = player.play(records, pace)
     gc.enable()
     time.sleep(SETTLE_S)
     player.deactivate_target()
-    write_player_log(args.log, started_ns, duration_ns, sent)
+    write_player_log(args.log, started_ns, duration_ns, sent, args.lockstep)
 
 
 def main() -> int:
@@ -141,6 +163,8 @@ def main() -> int:
     parser.add_argument("--log", type=Path, required=True, help="JSON file that lists what was sent")
     parser.add_argument("--target", default="/rgbd_segmenter", help="full name of the segmenter node")
     parser.add_argument("--scale", type=float, default=1.0, help="speed: 2 plays twice as fast")
+    parser.add_argument("--lockstep", action="store_true", help="send the next frame when the last one is answered")
+    parser.add_argument("--answer-timeout", type=float, default=10.0, help="seconds to wait for an answer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epoch-ns", type=int, default=time.time_ns(), help="stamp of the first frame")
     parser.add_argument("--clock", action="store_true", help="publish /clock")

@@ -65,6 +65,7 @@ class FaultKind:
         aftermath_s: how long after its end frames still count as faulted, for faults whose end is itself a fault
             (stamps that jump back to the truth, late frames that are overtaken).
         lost_from: strength from which a `LOST` kind loses the stream; None for any strength.
+        timing: its meaning lies in the time between messages, so that it needs a play in real time.
     """
 
     name: str
@@ -78,6 +79,7 @@ class FaultKind:
     about: str
     aftermath_s: float = 0.0
     lost_from: float | None = None
+    timing: bool = False
 
 
 KINDS: dict[str, FaultKind] = {}
@@ -98,13 +100,14 @@ def kind(
     streams: frozenset[Sensor] = BOTH,
     aftermath_s: float = 0.0,
     lost_from: float | None = None,
+    timing: bool = False,
 ) -> Callable[[Change], Change]:
     """Registers a function as a kind of fault; `expected` is a list of sensor states in one string."""
 
     def register(change: Change) -> Change:
         states = frozenset(expected.split())
         KINDS[name] = FaultKind(
-            name, change, strength, unit, effect, states, detected_s, streams, about, aftermath_s, lost_from
+            name, change, strength, unit, effect, states, detected_s, streams, about, aftermath_s, lost_from, timing
         )
         return change
 

@@ -22,39 +22,62 @@ def drop(record: Record, moment: Moment) -> list[Record]:
     return []
 
 
-@kind("intermittent", "Frames get lost at random.", strength=0.5, unit="share of frames lost", expected="slow stale")
+@kind(
+    "intermittent",
+    "Frames get lost at random.",
+    strength=0.5,
+    unit="share of frames lost",
+    expected="slow stale",
+    timing=True,
+)
 def intermittent(record: Record, moment: Moment) -> list[Record]:
     """Sends a record with probability 1 - strength."""
     return [] if moment.rng.random() < moment.strength else [record]
 
 
-@kind("half_rate", "Only every n-th frame is sent.", strength=2, unit="frames per sent frame", expected="slow stale")
+@kind(
+    "half_rate",
+    "Only every n-th frame is sent.",
+    strength=2,
+    unit="frames per sent frame",
+    expected="slow stale",
+    timing=True,
+)
 def half_rate(record: Record, moment: Moment) -> list[Record]:
     """Sends every strength-th frame."""
     return [record] if record.index % max(1, round(moment.strength)) == 0 else []
 
 
-@kind("flapping", "The stream goes and comes.", strength=1.0, unit="Hz of off-and-on", expected="stale slow")
+@kind(
+    "flapping", "The stream goes and comes.", strength=1.0, unit="Hz of off-and-on", expected="stale slow", timing=True
+)
 def flapping(record: Record, moment: Moment) -> list[Record]:
     """Off in the first half of each period, on in the second."""
     phase = moment.elapsed_ns / NS * moment.strength % 1.0
     return [] if phase < 0.5 else [record]
 
 
-@kind("delay", "Frames come late under their true stamps.", strength=0.2, unit="s", expected="stale")
+@kind("delay", "Frames come late under their true stamps.", strength=0.2, unit="s", expected="stale", timing=True)
 def delay(record: Record, moment: Moment) -> list[Record]:
     """Sends strength seconds late."""
     return [_later(record, moment.strength)]
 
 
-@kind("jitter", "Frames come late by a random time.", strength=0.03, unit="s at most", expected="stale slow")
+@kind(
+    "jitter", "Frames come late by a random time.", strength=0.03, unit="s at most", expected="stale slow", timing=True
+)
 def jitter(record: Record, moment: Moment) -> list[Record]:
     """Sends 0..strength seconds late."""
     return [_later(record, moment.rng.uniform(0.0, moment.strength))]
 
 
 @kind(
-    "reorder", "Every second frame is overtaken.", strength=1.5, unit="periods of delay", expected="stale slow stamps"
+    "reorder",
+    "Every second frame is overtaken.",
+    strength=1.5,
+    unit="periods of delay",
+    expected="stale slow stamps",
+    timing=True,
 )
 def reorder(record: Record, moment: Moment) -> list[Record]:
     """Sends even frames strength periods late, so that they arrive behind their successors."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.domain import private_domain
 from rgbd_seg_ros.replay.recording import PLAYER_FILE, Recording, load_recording
 from rgbd_seg_ros.replay.scenario import Scenario
+from rgbd_seg_ros.replay.sequence import Sequence
 
 MEMORY_EVERY_S = 1.0
 STOP_S = 15.0
@@ -36,6 +38,8 @@ class LiveOptions:
         keep_labels: record the label images, not only their stamps.
         start_timeout_s: for the segmenter to load and connect.
         clock: publish /clock and let the segmenter use it.
+        lockstep: send each frame when its predecessor was answered; `parameters` should hold `lockstep_parameters`.
+        answer_timeout_s: for that answer.
     """
 
     bundle: Path
@@ -45,6 +49,29 @@ class LiveOptions:
     keep_labels: bool = True
     start_timeout_s: float = 90.0
     clock: bool = False
+    lockstep: bool = False
+    answer_timeout_s: float = 10.0
+
+
+def lockstep_parameters(sequence: Sequence) -> dict[str, Any]:
+    """Parameters of the segmenter under which the pace of a play in lockstep looks like no broken camera.
+
+    The node measures silence in real time, and here real time passes as it answers: rates are given, not learned, a
+    stream is never stale, and a frame waits for its partner until that is certainly not sent any more.
+    """
+    rates = {f"{s.value}_expected_rate_hz": round(sequence.rate_of(s), 3) for s in sequence.sensors}
+    patience = {"stale_periods": 1000.0, "pairing_timeout_ms": 250.0, "queue_size": 20, "max_queue_age_ms": 10000.0}
+    return rates | patience
+
+
+def refuse_timing_faults(scenario: Scenario) -> None:
+    """Raises UserError where a fault of the scenario means nothing in lockstep."""
+    timing = sorted({fault.fault for fault in scenario.faults if fault.kind.timing})
+    if timing:
+        raise UserError(
+            f"scenario {scenario.name} has faults of timing ({', '.join(timing)}): in lockstep messages come when the "
+            "node has answered, so play it at the pace real, or with --simulate"
+        )
 
 
 def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Path) -> Recording:
@@ -71,7 +98,8 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
         segmenter = start("segmenter_node", _node_arguments(options))
         recorder = start("replay_recorder", ["--out", str(folder), *keep])
         player = start("replay_player", _player_arguments(source, scenario_file, options, folder))
-        _wait_for(player, segmenter, recorder, scenario.duration / options.scale + options.start_timeout_s + 30)
+        longest_s = scenario.duration / options.scale + options.start_timeout_s + 30
+        _wait_for(player, segmenter, recorder, math.inf if options.lockstep else longest_s)
         time.sleep(0.3)  # the last status is on its way to the recorder
         if recorder.stop() != 0:
             raise UserError(f"the recorder failed: {recorder.last_words()}")
@@ -93,8 +121,10 @@ def _node_arguments(options: LiveOptions) -> list[str]:
 
 def _player_arguments(source: Path, scenario: Path, options: LiveOptions, folder: Path) -> list[str]:
     clock = ["--clock"] if options.clock else []
+    lockstep = ["--lockstep", "--answer-timeout", str(options.answer_timeout_s)] if options.lockstep else []
     return [
         *clock,
+        *lockstep,
         *("--source", str(source), "--scenario", str(scenario), "--log", str(folder / PLAYER_FILE)),
         *("--seed", str(options.seed), "--scale", str(options.scale), "--timeout", str(options.start_timeout_s)),
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,7 @@ class Recording:
         received: messages that reached the node, by its own count.
         memory: (steady time, resident MiB) of the node's process; empty where it was not watched.
         unexplained_labels: label images that came without a status or statuses without a label image.
+        lockstep: frames were sent as the node answered, not at their times.
     """
 
     started_ns: int
@@ -117,16 +120,27 @@ class Recording:
     received: dict[Sensor, int] = field(default_factory=lambda: dict.fromkeys(Sensor, 0))
     memory: list[tuple[int, float]] = field(default_factory=list)
     unexplained_labels: int = 0
+    lockstep: bool = False
 
     def play_s(self, steady_ns: int) -> float:
-        """Steady time as seconds of the play's clock."""
-        return (steady_ns - self.started_ns) / 1e9
+        """Steady time as seconds of the play's clock; in lockstep, counted on from the message that was sent last."""
+        number = bisect_right(self._sent_ns, steady_ns) - 1 if self.lockstep else -1
+        if number < 0:
+            return (steady_ns - self.started_ns) / 1e9
+        last = self.sent[number]
+        return (last.time_ns + steady_ns - last.sent_ns) / 1e9
+
+    @cached_property
+    def _sent_ns(self) -> list[int]:
+        return [frame.sent_ns for frame in self.sent]
 
 
-def write_player_log(path: Path, started_ns: int, duration_ns: int, sent: Iterable[SentFrame]) -> None:
+def write_player_log(
+    path: Path, started_ns: int, duration_ns: int, sent: Iterable[SentFrame], lockstep: bool = False
+) -> None:
     """Writes what the player sent."""
     rows = [[f.sensor.value, f.index, f.time_ns, f.stamp_ns, f.sent_ns, list(f.faults)] for f in sent]
-    _write_json(path, {"started_ns": started_ns, "duration_ns": duration_ns, "sent": rows})
+    _write_json(path, {"started_ns": started_ns, "duration_ns": duration_ns, "lockstep": lockstep, "sent": rows})
 
 
 def write_recorder_log(path: Path, labels: Sequence[Sequence[Any]], statuses: Sequence[Sequence[Any]]) -> None:
@@ -149,7 +163,7 @@ def load_recording(folder: Path) -> Recording:
     try:
         player = json.loads((folder / PLAYER_FILE).read_text())
         recorder = json.loads((folder / RECORDER_FILE).read_text())
-        recording = Recording(player["started_ns"], player["duration_ns"])
+        recording = Recording(player["started_ns"], player["duration_ns"], lockstep=player["lockstep"])
         recording.sent = [
             SentFrame(Sensor(s), i, t, stamp, sent, tuple(faults)) for s, i, t, stamp, sent, faults in player["sent"]
         ]

@@ -60,6 +60,18 @@ class Sequence:
         """Number of packed frames of one stream."""
         return len(self._streams[sensor].stamps) if sensor in self._streams else 0
 
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to one period after the last, seconds."""
+        stamps = [stamp for stream in self._streams.values() for stamp in stream.stamps]
+        return (max(stamps) - min(stamps)) / 1e9 + 1.0 / self.rate_hz if stamps else 0.0
+
+    def rate_of(self, sensor: Sensor) -> float:
+        """Frames per second of one stream: by its stamps, or what the sequence says where they are too few."""
+        stamps = self._streams[sensor].stamps if sensor in self._streams else []
+        step = float(np.median(np.diff(stamps))) if len(stamps) > 2 else 0.0
+        return 1e9 / step if step > 0 else self.rate_hz
+
     def frame(self, sensor: Sensor, index: int) -> SourceFrame:
         """Frame `index` of a stream: views of the memory map, nothing is copied."""
         stream = self._streams[sensor]

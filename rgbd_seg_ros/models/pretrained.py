@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models.cmx import CmxModel
 from rgbd_seg_ros.models.mit import MixTransformer
+from rgbd_seg_ros.models.mit_weights import fill_encoder
 from rgbd_seg_ros.models.network import SegmentationModel, SingleStreamModel
 
 _WRAPPERS = ("state_dict", "model", "module")
-_STEM = "patch_embed1.proj.weight"
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
@@ -58,8 +58,7 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 def load_mit_weights(model: SegmentationModel, path: Path | str) -> tuple[str, ...]:
     """Put ImageNet weights of a MiT (the public `mit_b*.pth`, RGB order) into every MiT stream of `model`.
 
-    A stream whose image has other than three channels gets the mean of the colour kernels, scaled so that the sum over
-    channels is kept.
+    See `mit_weights.fill_encoder` for images with other than three channels.
 
     Returns:
         Keys of the file that were not used: the classifier's.
@@ -71,14 +70,7 @@ def load_mit_weights(model: SegmentationModel, path: Path | str) -> tuple[str, .
     unused = tuple(sorted(key for key in state if key.startswith(("head.", "decode_head."))))
     weights = {key: value for key, value in state.items() if key not in unused}
     for encoder in mit_streams(model):
-        channels = encoder.get_parameter(_STEM).shape[1]
-        fitted = dict(weights)
-        if _STEM in fitted:
-            fitted[_STEM] = fit_channels(fitted[_STEM], channels)
-        try:
-            encoder.load_state_dict(fitted, strict=True)
-        except RuntimeError as error:
-            raise UserError(f"{path} does not fit {model.spec.encoder}: {error}; name a file of that size") from error
+        fill_encoder(encoder, weights, model.spec.encoder, str(path))
     return unused
 
 
@@ -97,10 +89,3 @@ def mit_streams(model: SegmentationModel) -> list[MixTransformer]:
     if not streams:
         raise UserError(f"{model.spec.encoder} is no MiT; weights of timm encoders are loaded by name (pretrained)")
     return streams
-
-
-def fit_channels(kernel: Tensor, channels: int) -> Tensor:
-    """A first convolution E x 3 x k x k for another number of input channels."""
-    if kernel.shape[1] == channels:
-        return kernel
-    return kernel.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1) * (kernel.shape[1] / channels)

@@ -11,6 +11,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models.cmx import CmxModel
 from rgbd_seg_ros.models.decoders import DECODERS
 from rgbd_seg_ros.models.mit import MIT_SIZES, MixTransformer
+from rgbd_seg_ros.models.mit_weights import fetch_mit_weights, fill_encoder
 from rgbd_seg_ros.models.network import SegmentationModel, SingleStreamModel
 from rgbd_seg_ros.models.spec import ModelSpec
 from rgbd_seg_ros.models.staged import StagedEncoder, TimmEncoder
@@ -37,8 +38,8 @@ def build_model(spec: ModelSpec, pretrained: bool = False) -> SegmentationModel:
 
     Args:
         spec: name and sizes.
-        pretrained: load ImageNet weights of a timm encoder by name (needs a network or timm's cache); weights of a MiT
-            come from a file, see `pretrained.load_mit_weights`.
+        pretrained: load ImageNet weights by name (needs a network or the library's cache): timm's, or for a MiT those
+            of segmentation_models_pytorch. From a file: `pretrained.load_mit_weights`.
 
     Raises:
         UserError: an unknown name or option, or weights that cannot be had.
@@ -71,12 +72,13 @@ def _build_encoder(spec: ModelSpec, modality: str, pretrained: bool) -> StagedEn
     options: dict[str, Any] = dict(spec.options.get("encoder", {}))
     if spec.encoder not in MIT_SIZES:
         return TimmEncoder(spec.encoder, channels, pretrained, **options)
-    if pretrained:
-        raise UserError(f"{spec.encoder} has no weights by name; name a file with --encoder_weights")
     try:
-        return MixTransformer(spec.encoder, channels, **options)
+        encoder = MixTransformer(spec.encoder, channels, **options)
     except TypeError as error:
         raise UserError(f"encoder options of {spec.encoder} are wrong: {error}; correct 'options.encoder'") from error
+    if pretrained:
+        fill_encoder(encoder, fetch_mit_weights(spec.encoder), spec.encoder, "the weights by name")
+    return encoder
 
 
 def _build_decoder(spec: ModelSpec, name: str, channels: tuple[int, ...]) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 
@@ -167,3 +168,29 @@ def test_imagenet_weights_of_another_size_are_refused(tmp_path: Path) -> None:
     path = saved({k.removeprefix("encoder."): v for k, v in state.items() if "encoder" in k}, tmp_path / "b0.pth")
     with pytest.raises(UserError, match="does not fit mit_tiny"):
         load_mit_weights(build_model(SINGLE), path)
+
+
+def test_imagenet_weights_by_name_start_both_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's encoder stands for the download: key names and shapes are the library's own."""
+    offline = smp.encoders.get_encoder("mit_b0", weights=None)
+    monkeypatch.setattr(smp.encoders, "get_encoder", lambda name, weights: offline)
+    loaded = build_model(ModelSpec("cmx", "mit_b0", 6), pretrained=True).state_dict()
+    for key, value in offline.state_dict().items():
+        assert torch.equal(loaded[f"encoders.rgb.{key}"], value)
+    stem = loaded["encoders.depth.patch_embed1.proj.weight"]
+    assert stem.shape[1] == 2
+    torch.testing.assert_close(stem.sum(1), offline.state_dict()["patch_embed1.proj.weight"].sum(1))
+
+
+def test_without_a_network_the_message_says_how_else_to_get_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, weights: str) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(smp.encoders, "get_encoder", unreachable)
+    with pytest.raises(UserError, match=r"mit_b0 cannot be fetched .*no route to host.* --encoder_weights"):
+        build_model(ModelSpec("cmx", "mit_b0", 6), pretrained=True)
+
+
+def test_the_tiny_mit_has_no_weights_by_name() -> None:
+    with pytest.raises(UserError, match="mit_tiny has no ImageNet weights"):
+        build_model(SINGLE, pretrained=True)

@@ -131,7 +131,7 @@ class ModelConfig:
     Attributes:
         architecture: `deeplabv3plus`, `lightfpn`, `segformer` or, for two inputs, `cmx`.
         encoder: a timm name or `mit_tiny`, `mit_b0` .. `mit_b5`.
-        pretrained: load ImageNet weights of a timm encoder (needs a network or timm's cache).
+        pretrained: load ImageNet weights by name (needs a network or the library's cache).
         depth: how metres become channels.
         options: options of the architecture, see `rgbd_seg_ros.models.build_model`.
         start: folder of a saved single-modality model whose encoder is the start, `{input}` standing for `rgb` or

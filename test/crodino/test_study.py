@@ -53,6 +53,12 @@ def test_a_study_trains_all_runs_reports_them_and_trains_nothing_twice(striped_s
     written = [r.stat().st_mtime_ns for r in results]
     run_study(config, tmp_path, report=print)
     assert [r.stat().st_mtime_ns for r in results] == written
+    # The same runs may be scored on another split: scores of the one do not pass for those of the other.
+    run_study(dataclasses.replace(config, split="val"), tmp_path, report=print)
+    assert [r.stat().st_mtime_ns for r in results] == written
+    pixels = {s: json.loads((results[0].parent / f"{s}.json").read_text())["modes"] for s in ("val", "test")}
+    counts = {s: sum(m["pixels"] for m in modes.values()) for s, modes in pixels.items()}
+    assert counts["test"] == 2 * counts["val"] > 0
 
 
 def test_primkd_variants_share_one_teacher_per_seed_and_modality(tmp_path: Path) -> None:

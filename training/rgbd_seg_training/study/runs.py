@@ -22,8 +22,6 @@ from .plan import Job, StudyConfig
 from .probe import modality_accuracy
 from .records import Record, make_record
 
-SCORES_FILE = "test.json"
-
 
 def run_job(config: StudyConfig, job: Job) -> Record:
     """Train and score; both are skipped where they are done. Returns the record of the run."""
@@ -45,8 +43,8 @@ def summary_line(record: Record) -> str:
 
 
 def score_run(config: StudyConfig, job: Job) -> dict[str, Any]:
-    """Scores of a finished run on the test split, computed once and kept beside it."""
-    path = job.folder / SCORES_FILE
+    """Scores of a finished run on the split of the study, computed once and kept beside it."""
+    path = job.folder / f"{config.split}.json"
     if path.is_file():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     prepared = PreparedSet.open(job.data.root)

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rgbd_seg_ros.core.frames import Frame, Sensor
 from rgbd_seg_ros.nodes.compressed import decode_compressed_color, decode_compressed_depth
-from rgbd_seg_ros.nodes.encodings import COLOR_ENCODINGS, DecodeError, RawImage, decode_color, decode_depth
+from rgbd_seg_ros.nodes.encodings import COLOR_ENCODINGS, UNDECODABLE, DecodeError, RawImage, decode_color, decode_depth
 from rgbd_seg_ros.nodes.extras import color_by_cv_bridge
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _NS = 1_000_000_000
+_LAST_SECOND = 2**31 - 1
 _ENCODING_BYTES = {"mono8": 1, "8UC1": 1, "rgb8": 3, "bgr8": 3, "16UC1": 2, "mono16": 2, "32FC1": 4}
 
 
@@ -85,12 +86,15 @@ def frame_from_message(msg: Image | CompressedImage, sensor: Sensor, arrival_ns:
     Raises:
         DecodeError: the message holds no usable image of this sensor.
     """
+    stamp_ns = ns_from_stamp(msg.header.stamp)
+    if stamp_ns // _NS > _LAST_SECOND:  # nanoseconds past a second carry over: no output could have this stamp
+        raise DecodeError(UNDECODABLE, f"stamp {stamp_ns} ns is beyond what a message can hold")
     image: npt.NDArray[np.number]
     if sensor is Sensor.RGB:
         image, scale = color_array(msg), 1.0
     else:
         image, scale = depth_array(msg)
-    return Frame(sensor, ns_from_stamp(msg.header.stamp), arrival_ns, image, msg.header.frame_id, scale)
+    return Frame(sensor, stamp_ns, arrival_ns, image, msg.header.frame_id, scale)
 
 
 def color_array(msg: Image | CompressedImage) -> npt.NDArray[np.uint8]:

@@ -335,3 +335,12 @@ def test_a_calibration_that_no_camera_can_have_is_refused(spoil: Callable[[Camer
     spoil(info)
     with pytest.raises(ValueError, match=r"focal length|image size"):
         Intrinsics.from_message(info)
+
+
+def test_a_stamp_that_no_output_could_carry_is_refused() -> None:
+    message = raw_message(RGB, "rgb8")
+    message.header.stamp.sec, message.header.stamp.nanosec = 2**31 - 1, 999_999_999
+    assert frame_from_message(message, Sensor.RGB, 0).stamp_ns == 2**31 * 10**9 - 1
+    message.header.stamp.nanosec = 1_000_000_000
+    with pytest.raises(DecodeError, match="stamp"):
+        frame_from_message(message, Sensor.RGB, 0)

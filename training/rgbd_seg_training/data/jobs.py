@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -25,7 +27,21 @@ def _progress() -> Progress:
     )
 
 
+def end_with_parent() -> None:
+    """End this worker process when its parent is gone; a pool's workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _start_worker() -> None:
+    end_with_parent()
     # One thread per process: the processes are the parallelism.
     import cv2
 

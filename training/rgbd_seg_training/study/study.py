@@ -11,6 +11,7 @@ from pathlib import Path
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.models import load_model
 
+from ..data.jobs import end_with_parent
 from ..run_folder import write_atomically
 from ..sample_panels import draw_panels, network_labeller
 from .pictures import draw_curves, draw_differences
@@ -57,7 +58,9 @@ def _run_all(config: StudyConfig, jobs: Sequence[Job], records: RecordFile, repo
         return
     # Fresh processes: a forked copy of a process that has used torch's threads can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        config.jobs, mp_context=context, initializer=end_with_parent, max_tasks_per_child=1
+    ) as pool:
         futures = [pool.submit(run_job, config, job) for job in jobs]
         try:
             for future in as_completed(futures):

@@ -24,13 +24,19 @@ from rgbd_seg_training.cli import run_script
 NEEDED = ["scenes", "teacher", "fusion", "crodino", "export", "score"]
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse options and run the stages."""
+def build_parser() -> ArgumentParser:
+    """All options of the script; each is a YAML key as well."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below; later ones win")
     parser.add_argument("--work", type=str, required=True, help="folder of data, runs and the bundle")
     parser.add_argument("--stages", type=list[str], default=NEEDED, help="what to run, in this order")
     parser.add_class_arguments(BundleConfig)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse options and run the stages."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     config = parser.instantiate(arguments)
     sections = {name: getattr(config, name) for name in BundleConfig.__dataclass_fields__}

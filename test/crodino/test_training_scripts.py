@@ -112,6 +112,19 @@ def test_every_shipped_configuration_is_understood(file: str) -> None:
     assert config.train.optimizer.lr == sections["train"]["optimizer"]["lr"]
 
 
+@pytest.mark.parametrize("file", ["rooms.yaml", "rooms_long.yaml"])
+def test_every_bundle_recipe_is_understood_and_names_its_networks(file: str) -> None:
+    parser = train_bundle.build_parser()
+    # As `make bundle ARGS="--config ..."` gives them: the later file wins.
+    first, second = (str(CONFIGS / "bundle" / name) for name in ("rooms.yaml", file))
+    arguments = parser.parse_args(["--config", first, "--work", "a", "--config", second, "--work", "b"])
+    config = parser.instantiate(arguments)
+    assert arguments.work == "b"
+    assert config.minutes == yaml.safe_load((CONFIGS / "bundle" / file).read_text())["minutes"]
+    networks = yaml.safe_load((ROOT / config.models).read_text())
+    assert set(networks) == {"fusion", "teacher", "rgb", "depth"}
+
+
 @pytest.mark.parametrize("file", ["potsdam.yaml", "study_aerial.yaml"])
 def test_aerial_configurations_tell_a_roof_from_the_ground(file: str) -> None:
     """Depth is the distance from a camera 120 m up, so the range has to hold what lies below it."""

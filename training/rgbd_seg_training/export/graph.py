@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
 from rgbd_seg_ros.core.frames import UNLABELLED
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.models.network import SegmentationModel
+from rgbd_seg_ros.models.network import SegmentationModel, image_size
+
+MOST_CHANNELS = 15
+"""Classes that are interpolated together. From 16 on OpenVINO (2026.4) turns the result to planes by slow reference
+code, which with 40 classes took four times as long as everything else after the network."""
 
 
 class LabellingGraph(nn.Module):
@@ -29,34 +35,47 @@ class LabellingGraph(nn.Module):
         self.model = model
         self.upsampling = upsampling
 
-    def scores(self, *images: Tensor) -> Tensor:
-        """Class scores 1 x K x h x w at the size at which the class is chosen."""
+    def coarse_scores(self, *images: Tensor) -> Tensor:
+        """Class scores 1 x K x h x w as the network gives them, at a quarter of the image size."""
         # TensorRT takes uint8 inputs only if the first thing that happens to them is a cast.
         named = dict(zip(self.model.spec.inputs, (image.float() for image in images), strict=True))
-        if self.upsampling == "exact":
-            return self.model(**named)
         return self.model.decode(self.model.encode(**named))
+
+    def scores(self, *images: Tensor) -> Tensor:
+        """Class scores 1 x K x h x w at the size at which the class is chosen."""
+        coarse = self.coarse_scores(*images)
+        return self.model.upsample(coarse, image_size(images[0])) if self.upsampling == "exact" else coarse
 
     def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
         """`label` and `confidence`, uint8 1 x h x w, of `images` (uint8 1 x H x W x 3, float32 1 x H x W metres)."""
-        return choose_class(self.scores(*images).float())
+        coarse = self.coarse_scores(*images)
+        if self.upsampling != "exact":
+            return choose_class(coarse.float())
+        groups = coarse.chunk(-(-coarse.shape[1] // MOST_CHANNELS), dim=1)
+        return choose_class(*(self.model.upsample(group, image_size(images[0])).float() for group in groups))
 
 
-def choose_class(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Best class and 255 times its softmax probability, rounded, both uint8 1 x h x w, of scores 1 x K x h x w.
+def choose_class(*scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Best class and 255 times its softmax probability, rounded, both uint8 1 x h x w.
 
-    Written as reductions over the first axis of a K x (h w) matrix, because runtimes have no fast ArgMax: with 40
-    classes this takes ONNX Runtime less than half the time of `argmax(dim=1)`. The index is a float until the end
-    because TensorRT computes with nothing smaller than int32. Equal scores go to the lower class, a score that is not
-    a number makes the pixel unlabelled.
+    Args:
+        scores: 1 x K x h x w, or several such with the classes in order.
+
+    Written plane by plane: the runtimes have no fast ArgMax and no fast reduction over the first axis, but a chain of
+    element-wise operations on one plane stays in the cache and is fused by those that can. docs/inference.md has the
+    figures. The label is a float until the end because TensorRT computes with nothing smaller than int32. Equal scores
+    go to the lower class, a score that is not a number makes the pixel unlabelled.
     """
-    _, classes, height, width = scores.shape
-    rows = scores.reshape(classes, height * width)
-    best = rows.amax(dim=0)
-    index = torch.arange(classes, dtype=torch.float32).reshape(classes, 1)
-    label = torch.where(rows == best, index, float(UNLABELLED)).amin(dim=0)
+    height, width = scores[0].shape[-2:]
+    planes = [p for part in scores for p in part.reshape(part.shape[1], height * width).split(1)]
+    best = functools.reduce(torch.maximum, planes)
+    label: float | Tensor = float(UNLABELLED)
+    for index in reversed(range(len(planes))):
+        label = torch.where(planes[index] == best, float(index), label)
+    assert isinstance(label, Tensor)
     # The probability of the best class is exp(0) over the sum: one division instead of K.
-    confidence = torch.round(255.0 / torch.exp(rows - best).sum(dim=0))
+    total = functools.reduce(torch.add, [torch.exp(plane - best) for plane in planes])
+    confidence = torch.round(255.0 / total)
     # The cast comes last: TensorRT has no uint8 but that of outputs.
     label, confidence = (row.reshape(1, height, width).to(torch.uint8) for row in (label, confidence))
     return label, confidence

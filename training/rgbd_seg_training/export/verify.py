@@ -57,8 +57,8 @@ class Verification:
 
 def verify(graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], size: tuple[int, int]) -> Verification:
     """Runs `graph` (torch) and `model` (`onnx.ModelProto`) on `frames` at network `size` (height, width)."""
-    session = _session(model)
     classes = graph.model.spec.num_classes
+    session = _session(model, classes)
     matrices = ConfusionMatrix(classes), ConfusionMatrix(classes)
     same, pixels, labelled = 0, 0, 0
     errors, confidences, spans = [0.0], [0], [0.0]
@@ -95,16 +95,21 @@ def check(verification: Verification, mode: str, floor: float) -> None:
         )
 
 
-def _session(model: Any) -> Any:
+def _session(model: Any, classes: int) -> Any:
     """ONNX Runtime on a copy of `model` that also gives the class scores (what the choice of the class reads)."""
     import onnx
     import onnxruntime
 
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
-    chosen = [node for node in extended.graph.node if node.op_type == "ReduceMax"][-1]
-    extended.graph.node.append(onnx.helper.make_node("Cast", [chosen.input[0]], [_SCORES], to=onnx.TensorProto.FLOAT))
-    extended.graph.output.append(onnx.helper.make_tensor_value_info(_SCORES, onnx.TensorProto.FLOAT, None))
+    graph = extended.graph
+    # The last `classes` exponentials are those of the confidence, exp(scores of a class - best scores).
+    sources = {node.output[0]: node for node in graph.node if node.op_type == "Sub"}
+    planes = [
+        sources[node.input[0]].input[0] for node in graph.node if node.op_type == "Exp" and node.input[0] in sources
+    ]
+    graph.node.append(onnx.helper.make_node("Concat", planes[-classes:], [_SCORES], axis=0))
+    graph.output.append(onnx.helper.make_tensor_value_info(_SCORES, onnx.TensorProto.FLOAT, None))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = torch.get_num_threads()

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,7 +19,7 @@ from typing import Any
 from rich.table import Table
 
 from rgbd_seg_ros.cli import _play
-from rgbd_seg_ros.cli._signals import unwind_on_sigterm
+from rgbd_seg_ros.cli._signals import TERMINATED, unwind_on_sigterm
 from rgbd_seg_ros.cli._simulated import MemoLabeller, run_simulated
 from rgbd_seg_ros.evaluation.campaign_table import (
     HEAD,
@@ -82,28 +83,31 @@ def run(args: argparse.Namespace) -> int:
     results = args.out / "runs"
     results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as work:
-        jobs, done = _plan(args, bundle.folder, scenarios, results, Path(work))
+        jobs, done = plan(args, bundle.folder, scenarios, results, Path(work))
         total = len(scenarios) * args.seeds
         with _play.progress_bar("playing", "plays") as advance:
             for row, file in play_all(jobs, 1 if args.live else args.workers, results, play_job):
                 if row["crash"] is None:  # a crash is tried again by the next call
-                    _keep(row, file)
+                    keep(row, file)
                 done.append(row)
                 advance(len(done), total)
     done.sort(key=lambda row: (row["scenario"], row["seed"]))
     facts = f"{bundle.manifest.name}, {'over ROS 2' if args.live else 'virtual time'}"
     write_campaign_page(done, facts, args.out / "campaign.html")
     summary = summarise(done)
-    _keep(summary | {"rows": done}, args.out / "campaign.json")
+    keep(summary | {"rows": done}, args.out / "campaign.json")
     (args.out / "table.md").write_text(markdown_table(HEAD, [line["cells"] for line in table(done)]))
     _print(done, summary)
     return 1 if summary["bad"] else 0
 
 
-def _plan(
+def plan(
     args: argparse.Namespace, bundle: Path, scenarios: list[str], results: Path, work: Path
 ) -> tuple[list[Job], list[dict[str, Any]]]:
-    """The jobs that are left and the rows that an earlier call left in `results`."""
+    """The jobs that are left and the rows that an earlier call left in `results`.
+
+    Reads `input`, `seeds`, `size`, `world`, `duration` and `live` of `args`.
+    """
     jobs, done = [], []
     shared: Path | None = None
     for seed in range(args.seeds):
@@ -141,17 +145,18 @@ def play_all(
 ) -> Iterator[tuple[dict[str, Any], Path]]:
     """Rows as they are ready, with the file for each.
 
-    Labels of healthy frames are shared among the plays of one piece, so a seed is not torn apart more than needed. A
+    Labels of healthy frames are shared among the plays of one piece in virtual time, so that is its size there. A
     piece whose process dies is played again alone, one scenario at a time; a scenario that ends its process is a crash.
     """
     left = [
-        replace(job, scenarios=job.scenarios[i : i + PIECE])
+        replace(job, scenarios=job.scenarios[i : i + size])
         for job in jobs
-        for i in range(0, len(job.scenarios), PIECE)
+        for size in (1 if job.live else PIECE,)
+        for i in range(0, len(job.scenarios), size)
     ]
     broken: list[Job] = []
     with _pool(workers) as pool:
-        futures = {pool.submit(play, piece): piece for piece in left}
+        futures = {pool.submit(_guarded, play, piece): piece for piece in left}
         for future in as_completed(futures):
             try:
                 rows = future.result()
@@ -161,6 +166,14 @@ def play_all(
             yield from _named(futures[future], rows, results)
     for one in (replace(piece, scenarios=(name,)) for piece in broken for name in piece.scenarios):
         yield from _named(one, _play_alone(one, play), results)
+
+
+def _guarded(play: Callable[[Job], list[dict[str, Any]]], job: Job) -> list[dict[str, Any]]:
+    """`play(job)` in a worker; SIGTERM unwinds the play and then ends the worker, which would go on with the next."""
+    try:
+        return play(job)
+    except SystemExit:
+        os._exit(TERMINATED)
 
 
 @contextmanager
@@ -175,7 +188,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _play_alone(job: Job, play: Callable[[Job], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     with _pool(1) as pool:
         try:
-            return pool.submit(play, job).result()
+            return pool.submit(_guarded, play, job).result()
         except BrokenProcessPool:
             return [crash_row(name, job.seed, "the process died") for name in job.scenarios]
 
@@ -213,7 +226,8 @@ def _report(play: _play.Play, label: MemoLabeller | None) -> dict[str, Any]:
         return _play.evaluate_recording(play, recording, {"simulated": False})
 
 
-def _keep(data: dict[str, Any], file: Path) -> None:
+def keep(data: dict[str, Any], file: Path) -> None:
+    """Writes JSON; the file appears whole or not at all."""
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(data, indent=1))
     partial.replace(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from rgbd_seg_ros.cli._play import Play
 from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
 from rgbd_seg_ros.core.records import WorkOrder
 from rgbd_seg_ros.core.stream import RgbdStream, StreamConfig
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.evaluation.comparison import policy_row
+from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.replay.policies import AlwaysFusion, PerfectSwitch, Synchroniser
 from rgbd_seg_ros.replay.recording import Recording
@@ -87,3 +91,21 @@ def run_simulated(play: Play, label: Labeller, policy: Policy | None = None) -> 
     """One play in virtual time, by the core where no other policy is given."""
     chosen = policy or stream_of(play.bundle.modes)
     return simulate(play.records(epoch_ns=10**18), chosen, label, play.duration_ns)
+
+
+def policy_rows(play: Play, label: Labeller) -> list[dict[str, Any]]:
+    """How well each policy labels the play's scene, in virtual time.
+
+    Raises:
+        UserError: there is no ground truth in the classes of the bundle.
+    """
+    truth, truth_set = play.truth(), play.sequence.label_set
+    if truth is None or truth_set is None:
+        raise UserError(
+            f"comparing policies needs ground truth in the bundle's classes, and {play.sequence.name} has none"
+        )
+    label_set = play.bundle.manifest.label_set
+    return [
+        policy_row(name, join(run_simulated(play, label, make())), truth, truth_set, label_set)
+        for name, make in policies(play, SimulatedTimes()).items()
+    ]

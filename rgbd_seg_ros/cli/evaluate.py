@@ -10,17 +10,15 @@ from typing import Any
 from rich.table import Table
 
 from rgbd_seg_ros.cli import _play
-from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
+from rgbd_seg_ros.cli._simulated import MemoLabeller, policy_rows, run_simulated
 from rgbd_seg_ros.cli.demo import add_live_arguments, node_parameters
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.evaluation.comparison import compare_reports, policy_row
-from rgbd_seg_ros.evaluation.joining import join
+from rgbd_seg_ros.evaluation.comparison import compare_reports
 from rgbd_seg_ros.evaluation.page import show
 from rgbd_seg_ros.evaluation.report import read_report
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.replay.live import LiveOptions, lockstep_parameters, play_live, refuse_timing_faults
 from rgbd_seg_ros.replay.recording import Recording
-from rgbd_seg_ros.replay.simulate import SimulatedTimes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,19 +97,12 @@ def _simulated(args: argparse.Namespace, play: _play.Play) -> Recording:
 
 
 def _oracles(args: argparse.Namespace, play: _play.Play) -> list[dict[str, Any]]:
-    truth, truth_set = play.truth(), play.sequence.label_set
-    assert truth is not None and truth_set is not None  # run() asked before it played
     segmenter = Segmenter(play.bundle, backend=args.backend, threads=args.threads)
-    label = MemoLabeller(segmenter)
-    rows = []
     try:
-        for name, make in policies(play, SimulatedTimes()).items():
-            with _play.console.status(f"labelling as: {name}"):
-                joined = join(run_simulated(play, label, make()))
-            rows.append(policy_row(name, joined, truth, truth_set, play.bundle.manifest.label_set))
+        with _play.console.status("labelling as others would"):
+            return policy_rows(play, MemoLabeller(segmenter))
     finally:
         segmenter.close()
-    return rows
 
 
 def _print_oracles(rows: list[dict[str, Any]]) -> None:

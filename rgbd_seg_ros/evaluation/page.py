@@ -18,7 +18,7 @@ EMBEDDED_VIDEO_BYTES = 16 << 20
 def write_page(report: dict[str, Any], folder: Path) -> Path:
     """Writes report.html into `folder`, with the timeline.png and video.mp4 that lie there."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.ChainableUndefined)
-    environment.globals["show"] = show
+    environment.globals |= {"show": show, "miou": show_miou}
     video = folder / "video.mp4"
     linked = video.exists() and video.stat().st_size > EMBEDDED_VIDEO_BYTES
     text = environment.from_string(PAGE).render(
@@ -40,6 +40,11 @@ def show(value: Any) -> str:
     if value is None or isinstance(value, jinja2.Undefined):
         return "–"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def show_miou(value: Any) -> str:
+    """A share with three digits after the point; a dash for what is not known."""
+    return show(value) if value is None or isinstance(value, jinja2.Undefined) else f"{value:.3f}"
 
 
 def data_url(file: Path, kind: str) -> str | None:

@@ -17,7 +17,7 @@ code { background: #f1f3f5; padding: 0 .2rem }
 {%- if report.passed %}Every frame of a surviving stream was labelled.
 {%- else %}{{ report.failures | join('; ') }}.{% endif %}</strong></p>
 <p>{{ report.scenario.description }} <span class="quiet">Input: {{ report.input }}; bundle: {{ report.bundle.name }};
-seed {{ report.seed }}; {{ report.created }}.</span></p>
+seed {{ report.seed }};{% if report.pace %} pace: {{ report.pace }};{% endif %} {{ report.created }}.</span></p>
 {% if video %}<video controls autoplay muted loop src="{{ video }}"></video>{% endif %}
 {% if timeline %}<img alt="timeline of faults, states, modes, latency and rate" src="{{ timeline }}">{% endif %}
 
@@ -27,7 +27,7 @@ seed {{ report.seed }}; {{ report.created }}.</span></p>
 {% for mode, count in report.labels_out.items() %}{% set latency = report.latency_ms.get(mode) or {} %}
 <tr><td>{{ mode }}</td><td class="n">{{ count }}</td><td class="n">{{ show(report.label_rate_hz.get(mode)) }}</td>
 <td class="n">{{ show(latency.p50) }}</td><td class="n">{{ show(latency.p95) }}</td>
-<td class="n">{{ show((report.miou or {}).get(mode)) }}</td></tr>{% endfor %}</table>
+<td class="n">{{ miou((report.miou or {}).get(mode)) }}</td></tr>{% endfor %}</table>
 <p class="quiet">Latency: from the publication of the newest frame to the reception of its label image, both transports
 included.</p>
 
@@ -50,14 +50,21 @@ included.</p>
 {% endfor %}</table>
 
 {% if report.miou_by_interval %}<h2>Accuracy</h2>
-<p>mIoU {{ show(report.miou_overall) }} over the whole play.</p>
+<p>mIoU {{ miou(report.miou_overall) }} over the whole play.</p>
 <table><tr><th class="n">from (s)</th><th class="n">to (s)</th><th>faults</th><th class="n">mIoU</th></tr>
 {% for part in report.miou_by_interval %}
 <tr><td class="n">{{ show(part.start_s) }}</td><td class="n">{{ show(part.end_s) }}</td>
-<td>{{ part.faults | join(", ") or "none" }}</td><td class="n">{{ show(part.miou) }}</td></tr>{% endfor %}</table>
+<td>{{ part.faults | join(", ") or "none" }}</td><td class="n">{{ miou(part.miou) }}</td></tr>{% endfor %}</table>
 <table><tr><th>class</th><th class="n">IoU</th></tr>
-{% for name, iou in report.iou_by_class.items() %}<tr><td>{{ name }}</td><td class="n">{{ show(iou) }}</td></tr>
+{% for name, iou in report.iou_by_class.items() %}<tr><td>{{ name }}</td><td class="n">{{ miou(iou) }}</td></tr>
 {% endfor %}</table>{% endif %}
+
+{% if report.oracles %}<h2>The same messages under other policies</h2>
+<table><tr><th>policy</th><th class="n">moments labelled</th><th class="n">mIoU of these</th>
+<th class="n">mIoU, silence counted as error</th></tr>
+{% for row in report.oracles %}<tr><td>{{ row.policy }}</td><td class="n">{{ row.labelled }} of {{ row.moments }}</td>
+<td class="n">{{ miou(row.miou_given) }}</td><td class="n">{{ miou(row.miou_always) }}</td></tr>{% endfor %}</table>
+<p class="quiet">In virtual time; every moment at which the cameras took a picture counts.</p>{% endif %}
 
 <h2>Time in the node (ms, p50 / p95)</h2>
 <table><tr><th>mode</th>{% for stage in stages %}<th class="n">{{ stage }}</th>{% endfor %}</tr>

@@ -72,8 +72,8 @@ def memory(recording: Recording) -> dict[str, Any] | None:
     """Resident memory of the node: at the start, at the end, at most (MiB) and its slope in MiB an hour.
 
     The slope is that of the least-squares line through all samples but those of the first fifth of the play, in
-    which allocators and caches fill; None for less than `SLOPE_S` of them. `curve` holds some of the samples, as seconds
-    since the first and MiB. None for all where the node was not watched.
+    which allocators and caches fill; None for less than `SLOPE_S` of them. `curve` holds some of the samples: seconds
+    since the first, and MiB. None for all where the node was not watched.
     """
     settled = [(at, mib) for at, mib in recording.memory if at - recording.started_ns > recording.duration_ns / 5]
     if len(settled) < MEMORY_SAMPLES:

@@ -50,7 +50,8 @@ class RealTime:
 class Lockstep:
     """As fast as the node answers: a frame is sent when the node has labelled or dropped its predecessor in its stream.
 
-    The two frames of a pair are therefore under way together, and never more than that.
+    The two frames of a pair are therefore under way together, and never more than that. An answer counts when the
+    recorder has it: publishers keep few label images, and a fast node would overrun a recorder.
 
     Args:
         spin: serves callbacks (they call `on_status`) for at most so many seconds.

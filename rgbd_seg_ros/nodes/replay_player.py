@@ -27,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.nodes.replay_pace import Lockstep, Pace, RealTime
+from rgbd_seg_ros.nodes.replay_recorder import RECORDED_TOPIC
 from rgbd_seg_ros.nodes.wire import NS, camera_info_bytes, camera_info_template, image_bytes
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import SentFrame, write_player_log
@@ -85,17 +86,16 @@ class Player(Node):
         return f"nobody records {' and '.join(silent)}" if silent else ""
 
     def lockstep(self, timeout_s: float) -> Lockstep:
-        """The pace of the node's own answers."""
+        """The pace of the node's answers, as the recorder acknowledges them."""
         executor = SingleThreadedExecutor()
         executor.add_node(self)
         pace = Lockstep(lambda seconds: executor.spin_once(timeout_sec=seconds), timeout_s)
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-        topic = f"{self._target}/status"
-        self._answers = self.create_subscription(DiagnosticArray, topic, pace.on_status, qos)
+        self.create_subscription(DiagnosticArray, RECORDED_TOPIC, pace.on_status, qos)
         deadline = time.monotonic() + timeout_s
-        while not self._answers.get_publisher_count():
+        while not self.count_publishers(RECORDED_TOPIC):
             if time.monotonic() > deadline:
-                raise UserError(f"{topic} is not heard after {timeout_s:.0f} s")
+                raise UserError(f"nobody publishes {RECORDED_TOPIC}: the recorder must acknowledge")
             time.sleep(0.05)
         return pace
 

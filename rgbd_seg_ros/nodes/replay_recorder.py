@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 import time
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,18 @@ from sensor_msgs.msg import Image
 from rgbd_seg_ros.nodes.wire import NS, stamp_of
 from rgbd_seg_ros.replay.recording import LABEL_FILE, RECORDER_FILE, write_recorder_log
 
+RECORDED_TOPIC = "replay_recorder/recorded"
 QUIET_S = 0.5
 """Silence after which everything that was sent is taken to have arrived."""
 
 
 class Recorder(Node):
-    """Spools `label_image` and `status` of one segmenter into a folder."""
+    """Spools `label_image` and `status` of one segmenter into a folder.
 
-    def __init__(self, target: str, folder: Path, keep_labels: bool) -> None:
+    Where it acknowledges, it repeats each status on `replay_recorder/recorded` when the label image is recorded too.
+    """
+
+    def __init__(self, target: str, folder: Path, keep_labels: bool, acknowledge: bool) -> None:
         super().__init__("replay_recorder", enable_rosout=False, start_parameter_services=False)
         self._folder, self._keep = folder, keep_labels
         self._spool_path = folder / "labels.spool"
@@ -40,6 +45,9 @@ class Recorder(Node):
         self._labels: list[tuple[int, int, int]] = []
         self._statuses: list[tuple[int, bytes]] = []
         qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+        self._recorded = self.create_publisher(DiagnosticArray, RECORDED_TOPIC, qos) if acknowledge else None
+        self._unmatched_labels: Counter[int] = Counter()
+        self._unmatched_statuses: dict[int, list[bytes]] = defaultdict(list)
         self.create_subscription(Image, f"{target}/label_image", self._on_label, qos, raw=True)
         self.create_subscription(DiagnosticArray, f"{target}/status", self._on_status, qos, raw=True)
 
@@ -47,9 +55,28 @@ class Recorder(Node):
         self._labels.append((time.monotonic_ns(), stamp_of(serialized), len(serialized)))
         if self._keep:
             self._spool.write(serialized)
+        if self._recorded is not None:
+            self._unmatched_labels[stamp_of(serialized)] += 1
+            self._acknowledge(stamp_of(serialized))
 
     def _on_status(self, serialized: bytes) -> None:
         self._statuses.append((time.monotonic_ns(), serialized))
+        stamp_ns = stamp_of(serialized)
+        if self._recorded is None:
+            return
+        if stamp_ns == 0:  # it came with no label image
+            self._recorded.publish(serialized)
+            return
+        self._unmatched_statuses[stamp_ns].append(serialized)
+        self._acknowledge(stamp_ns)
+
+    def _acknowledge(self, stamp_ns: int) -> None:
+        """Repeats a status once its label image is here too."""
+        assert self._recorded is not None
+        statuses = self._unmatched_statuses.get(stamp_ns)
+        if statuses and self._unmatched_labels[stamp_ns]:
+            self._unmatched_labels[stamp_ns] -= 1
+            self._recorded.publish(statuses.pop(0))
 
     @property
     def heard(self) -> int:
@@ -94,10 +121,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Records label images and statuses until it is told to stop.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the logs")
     parser.add_argument("--target", default="/rgbd_segmenter", help="full name of the segmenter node")
+    parser.add_argument("--acknowledge", action="store_true", help=f"repeat what is recorded on {RECORDED_TOPIC}")
     parser.add_argument("--no-labels", action="store_true", help="keep stamps only, no label images")
     args = parser.parse_args()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    recorder = Recorder(args.target, args.out, not args.no_labels)
+    recorder = Recorder(args.target, args.out, not args.no_labels, args.acknowledge)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(1))

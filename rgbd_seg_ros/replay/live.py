@@ -87,7 +87,8 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
         raise UserError(
             "playing over ROS 2 needs rclpy: source a ROS 2 installation, or pip install the extra ros of this package"
         )
-    keep = [] if options.keep_labels else ["--no-labels"]
+    recording = [] if options.keep_labels else ["--no-labels"]
+    recording += ["--acknowledge"] if options.lockstep else []
     with private_domain() as env, ExitStack() as stack:
 
         def start(module: str, arguments: list[str]) -> _Process:
@@ -96,7 +97,7 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
             return process
 
         segmenter = start("segmenter_node", _node_arguments(options))
-        recorder = start("replay_recorder", ["--out", str(folder), *keep])
+        recorder = start("replay_recorder", ["--out", str(folder), *recording])
         player = start("replay_player", _player_arguments(source, scenario_file, options, folder))
         longest_s = scenario.duration / options.scale + options.start_timeout_s + 30
         _wait_for(player, segmenter, recorder, math.inf if options.lockstep else longest_s)
@@ -106,9 +107,9 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
         status = segmenter.stop()
         if status not in (0, -signal.SIGINT):
             raise UserError(f"the segmenter ended with status {status}: {segmenter.last_words()}")
-    recording = load_recording(folder)
-    recording.memory = [(at_ns, mib) for at_ns, mib in segmenter.memory if at_ns >= recording.started_ns]
-    return recording
+    result = load_recording(folder)
+    result.memory = [(at_ns, mib) for at_ns, mib in segmenter.memory if at_ns >= result.started_ns]
+    return result
 
 
 def _node_arguments(options: LiveOptions) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+from lightning.pytorch.utilities import rank_zero_only
 
 from rgbd_seg_training.cli import run_script, script_parser, settings_of
 from rgbd_seg_training.config import TrainConfig
@@ -30,6 +31,9 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
+_print = rank_zero_only(print)  # further processes of a distributed run say nothing
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parse options, train the teacher (unless one is named), train the student."""
     parser = build_parser()
@@ -43,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     result = train_student(experiment, teacher, data, run, settings, config.resume)
     score = result["validation"].get("val/miou")
     scored = "not validated" if score is None else f"mean IoU {100 * score:.1f} % on split {config.data.validation}"
-    print(f"{run / 'student' / 'models' / 'fusion'}: {result['steps']} steps, {scored}")
+    _print(f"{run / 'student' / 'models' / 'fusion'}: {result['steps']} steps, {scored}")
 
 
 if __name__ == "__main__":

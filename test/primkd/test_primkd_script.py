@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,19 @@ def test_without_a_teacher_the_student_learns_from_labels_alone(prepared: Path, 
     columns = history(tmp_path / "plain" / "student")
     assert "loss/segmentation" in columns
     assert "loss/prediction" not in columns
+
+
+@pytest.mark.slow
+def test_two_processes_train_teacher_and_student_one_after_the_other(prepared: Path, tmp_path: Path) -> None:
+    script = Path(train_primkd.__file__)
+    path = os.pathsep.join([str(script.parents[1]), str(script.parent)])
+    options = [*TINY, "--train.devices=2", f"--data.root={prepared}", f"--run={tmp_path / 'run'}"]
+    command = [sys.executable, str(script), *options]
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("models/fusion: 2 steps") == 1
+    assert load_model(tmp_path / "run" / "student" / "models" / "fusion").spec.architecture == "cmx"
 
 
 def test_teacher_of_the_wrong_modality_is_refused(finished: Path, prepared: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def fit(
         for mode, model in method.deployable().items():
             save_model(model, run.models / mode, {**result, "settings": plain(settings)})
         run.write_result(result)
+    trainer.strategy.barrier()  # what follows on any process may read the models
     return result
 
 

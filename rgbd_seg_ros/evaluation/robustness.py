@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rgbd_seg_ros.core.frames import Sensor
-from rgbd_seg_ros.replay.recording import Recording
+from rgbd_seg_ros.replay.recording import Recording, Switch
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 
 
@@ -61,10 +61,18 @@ def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
         start_ns = recording.started_ns + fault.start_ns
         for sensor in fault.sensors:
             during = recording.health[bisect_left(times, start_ns) : bisect_right(times, end_ns)]
-            seen = next((h for h in during if h.states[sensor] in fault.kind.expected), None)
-            after_s = (seen.at_ns - start_ns) / 1e9 if seen else None
-            found.append(Detection(fault, sensor, after_s, seen.states[sensor] if seen else None))
+            seen = [(h.at_ns, h.states[sensor]) for h in during if h.states[sensor] in fault.kind.expected][:1]
+            # A status may report half a second later what a switch has known: both streams gone leave no output.
+            switches = [s for s in recording.switches if start_ns <= s.at_ns <= end_ns]
+            seen += [(s.at_ns, state) for s in switches for state in fault.kind.expected if _names(s, sensor, state)]
+            at_ns, state = min(seen, default=(None, None))
+            found.append(Detection(fault, sensor, None if at_ns is None else (at_ns - start_ns) / 1e9, state))
     return found
+
+
+def _names(switch: Switch, sensor: Sensor, state: str) -> bool:
+    """Whether a switch gave `sensor` up, or went on without it, for this state."""
+    return sensor not in switch.after.sensors and f"{sensor.value} {state}: " in switch.cause
 
 
 def broken_promises(report: dict[str, Any]) -> list[str]:

@@ -108,6 +108,15 @@ def test_a_teacher_without_its_weights_is_trained_again_for_a_new_variant(stripe
     assert [line.get("variant") for line in added] == [None, "new"]  # the settings of the new run, and the run
 
 
+def test_a_study_can_train_some_variants_and_report_what_is_there(striped_set: Path, tmp_path: Path) -> None:
+    variants = {"none": {"approach": "single"}, "both": {"approach": "primkd"}}
+    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"], seeds=[0], only=["none"])
+    lines: list[str] = []
+    run_study(config, tmp_path, lines.append)
+    assert [line.split(":")[0] for line in lines[:-1]] == ["none seed 0"]
+    assert "| both | – | – |" in (tmp_path / "report.md").read_text()
+
+
 def test_records_of_other_settings_are_refused_by_name(striped_set: Path, tmp_path: Path) -> None:
     config = study(striped_set, variants={"single": {"approach": "single"}}, seeds=[0])
     run_study(config, tmp_path / "a", print, RecordFile(tmp_path / "records.jsonl"))

@@ -32,6 +32,7 @@ class StudyConfig:
         baseline: name of the variant that the others are compared with.
         modalities: which models are compared: `rgb`, `depth`, or `fusion` for variants of PrimKD.
         seeds: one run of every variant per seed.
+        only: variants to train now, None = all; the report tells of every run that is finished.
         split: split that the finished models are scored on.
         train: engine settings of every run; the seed comes from `seeds`.
         data: data set and augmentation.
@@ -39,6 +40,7 @@ class StudyConfig:
         fusion: network of both modalities: the RGB-D teacher, or PrimKD's student.
         teacher_train: what differs from `train` where a teacher is trained.
         jobs: runs at the same time, each with `train.threads` threads.
+        fresh: start a process for every run even where `jobs` is 1, so that peaks of memory are of that run alone.
         panels: pictures of how many samples.
     """
 
@@ -46,6 +48,7 @@ class StudyConfig:
     baseline: str = "single"
     modalities: list[str] = field(default_factory=lambda: list(MODALITIES))
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    only: list[str] | None = None
     split: str = "test"
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -53,6 +56,7 @@ class StudyConfig:
     fusion: ModelConfig = field(default_factory=lambda: ModelConfig(architecture="cmx"))
     teacher_train: dict[str, Any] = field(default_factory=dict)
     jobs: int = 1
+    fresh: bool = False
     panels: int = 6
 
 
@@ -97,6 +101,9 @@ def plan(config: StudyConfig, out: Path) -> tuple[list[Job], list[Job]]:
         raise UserError(f"study.baseline is '{config.baseline}', which is no variant; add it to study.variants.")
     if TEACHER in config.variants:
         raise UserError(f"'{TEACHER}' cannot name a variant; rename it.")
+    unknown = set(config.only or ()) - config.variants.keys()
+    if unknown:
+        raise UserError(f"study.only names {', '.join(sorted(unknown))}, which is no variant; see study.variants.")
     runs: list[Job] = []
     for name, changes in config.variants.items():
         joint = changes.get("approach", "crodino") == "crodino"

@@ -41,10 +41,11 @@ def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], rec
     """
     records = records or RecordFile(None)
     teachers, runs = plan(config, out)
-    missing = [job for job in runs if records.find(config, job) is None]
+    wanted = [job for job in runs if config.only is None or job.variant in config.only]
+    missing = [job for job in wanted if records.find(config, job) is None]
     needed = {(job.teacher, job.seed) for job in missing}
     # A record replaces a teacher's scores but not its weights.
-    lessons = [t for t in teachers if records.find(config, t) is None or (t.method.modality, t.seed) in needed]
+    lessons = [t for t in teachers if (t.method.modality, t.seed) in needed]
     for jobs in (lessons, missing):
         _run_all(config, jobs, records, report)
     write_report(config, out, records.done(config, [*teachers, *runs]))
@@ -52,7 +53,7 @@ def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], rec
 
 
 def _run_all(config: StudyConfig, jobs: Sequence[Job], records: RecordFile, report: Callable[[str], None]) -> None:
-    if config.jobs == 1:
+    if config.jobs == 1 and not config.fresh:
         for job in jobs:
             _keep(run_job(config, job), records, report)
         return

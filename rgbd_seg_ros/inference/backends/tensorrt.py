@@ -16,6 +16,7 @@ from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_eng
 from rgbd_seg_ros.inference.bundle import Bundle
 
 _ALIGNMENT = 256  # what TensorRT asks of the address of a tensor
+_ITEM_BYTES = {"rgb": 1, "depth": 4}  # the graph contract: uint8 and float32
 _OLDEST = 10
 
 
@@ -86,9 +87,10 @@ class _TensorRtSession(Session):
         self._stream = CudaStream()
         self._inputs = {}
         for name, shape in shapes.items():
-            size = int(np.prod(shape)) * trt.nptype(self._engine.get_tensor_dtype(name))().itemsize
+            size = int(np.prod(shape)) * _ITEM_BYTES[name]
             buffers = (self._stream.pinned_buffer(size), self._stream.device_buffer(size))
-            self._context.set_input_shape(name, shape)
+            if not self._context.set_input_shape(name, shape):
+                raise BackendError(f"TensorRT refuses the shape {shape} of input {name}")
             self._context.set_tensor_address(name, buffers[1])
             self._inputs[name] = buffers
         _, height, width = self._context.get_tensor_shape("label")
@@ -123,4 +125,6 @@ class _TensorRtSession(Session):
 
     def close(self) -> None:
         """Frees GPU memory; the session cannot be used afterwards."""
+        # Context and engine may still use the buffers and must go before them.
+        self._context = self._engine = None
         self._stream.close()

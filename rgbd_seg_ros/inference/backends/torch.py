@@ -22,12 +22,13 @@ class TorchBackend(Backend):
         compile: run through `torch.compile`.
         cuda_graphs: replay a recorded CUDA graph; on a GPU only.
         half: compute in fp16; on a GPU only.
+        tf32: let fp32 products be rounded to TF32; on a GPU only. Torch's own default does so in convolutions.
         channels_last: memory layout of the weights; faster for convolutions on most machines.
     """
 
     name = "torch"
     defaults = MappingProxyType(
-        {"device": "auto", "compile": False, "cuda_graphs": False, "half": False, "channels_last": True}
+        {"device": "auto", "compile": False, "cuda_graphs": False, "half": False, "tf32": False, "channels_last": True}
     )
     choices = MappingProxyType({"device": ("auto", "cpu", "cuda")})
 
@@ -53,6 +54,9 @@ class TorchBackend(Backend):
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(options.threads)
+        if device == "cuda":
+            tf32 = self.setting(options, "tf32")
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         entry = bundle.manifest.modes[mode]
         try:
             model: Any = load_model(bundle.folder / Path(entry.checkpoint[0].file).parent, device)

@@ -47,7 +47,7 @@ class Step:
     leaves: Path
 
 
-def steps(out: Path, data: Path, dry: bool) -> list[Step]:
+def steps(out: Path, data: Path, dry: bool, pretrained: bool) -> list[Step]:
     """Rendering, speed, training, evaluation."""
     count, size = (8, "64x64") if dry else (2000, "240x320")
     rendering = ["training/prepare.py", "rendered", "--world", "indoor", "--count", str(count), "--size", size]
@@ -62,6 +62,8 @@ def steps(out: Path, data: Path, dry: bool) -> list[Step]:
     ]
     training = ["training/train_primkd.py", "--config", CONFIG, "--data.root", str(data), "--run", str(out / "train")]
     training += ["--resume", "true"]
+    if pretrained:
+        training += ["--teacher.model.pretrained=true", "--student.model.pretrained=true"]
     student = out / "train" / "student"
     evaluation = ["training/evaluate.py", "--model", str(student / "models" / "fusion"), "--data", str(data)]
     evaluation += ["--missing", "[rgb,depth]", "--out", str(out / "evaluation")]
@@ -119,13 +121,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="prepared rooms of 240 x 320 (default: rendered into OUT/rooms)")
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
+    parser.add_argument("--pretrained", action="store_true", help="start from ImageNet weights (needs a network)")
     arguments = parser.parse_args()
     if not arguments.dry_run and not torch.cuda.is_available():
         sys.exit("error: torch sees no GPU here; install a CUDA build of torch, or give --dry-run.")
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     data = (arguments.data or out / "rooms").resolve()
-    seconds = {step.name: run(step) for step in steps(out, data, arguments.dry_run)}
+    seconds = {step.name: run(step) for step in steps(out, data, arguments.dry_run, arguments.pretrained)}
     draw_curves(out / "train", out / "curves.png")
     train = {s: json.loads((out / "train" / s / "result.json").read_text()) for s in ("teacher", "student")}
     report = {

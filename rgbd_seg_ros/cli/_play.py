@@ -20,7 +20,7 @@ from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.accuracy import Truth, comparable, measure
 from rgbd_seg_ros.evaluation.joining import join
-from rgbd_seg_ros.evaluation.page import show, write_page
+from rgbd_seg_ros.evaluation.page import show, show_miou, write_page
 from rgbd_seg_ros.evaluation.report import build_report, write_report
 from rgbd_seg_ros.evaluation.timeline import draw_timeline
 from rgbd_seg_ros.evaluation.video import film, moments
@@ -219,8 +219,8 @@ def print_table(report: dict[str, Any]) -> None:
     for mode, count in report["labels_out"].items():
         latency = report["latency_ms"].get(mode) or {}
         accuracy = (report["miou"] or {}).get(mode)
-        cells = (report["label_rate_hz"].get(mode), latency.get("p50"), latency.get("p95"), accuracy)
-        table.add_row(mode, str(count), *(show(cell) for cell in cells))
+        cells = (report["label_rate_hz"].get(mode), latency.get("p50"), latency.get("p95"))
+        table.add_row(mode, str(count), *(show(cell) for cell in cells), show_miou(accuracy))
     console.print(table)
     for sensor, frames in report["frames_in"].items():
         drops = ", ".join(f"{reason} {count}" for reason, count in report["dropped"][sensor].items()) or "none"

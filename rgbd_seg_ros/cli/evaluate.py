@@ -14,7 +14,7 @@ from rgbd_seg_ros.cli._simulated import MemoLabeller, policy_rows, run_simulated
 from rgbd_seg_ros.cli.demo import add_live_arguments, node_parameters
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.comparison import compare_reports
-from rgbd_seg_ros.evaluation.page import show
+from rgbd_seg_ros.evaluation.page import show, show_miou
 from rgbd_seg_ros.evaluation.report import read_report
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.replay.live import LiveOptions, lockstep_parameters, play_live, refuse_timing_faults
@@ -119,7 +119,10 @@ def _print_comparison(before: Path, after: Path) -> None:
     table = Table()
     table.add_column("", no_wrap=True)
     for path in (before, after):
-        table.add_column(str(path), justify="right", overflow="fold")
+        table.add_column(path.parent.name if path.suffix else path.name, justify="right", overflow="fold")
+    table.add_column("change", justify="right")
     for name, old, new in compare_reports(read_report(before), read_report(after)):
-        table.add_row(name, show(old), show(new))
+        numbers = not isinstance(old, bool) and isinstance(old, int | float) and isinstance(new, int | float)
+        digits = show_miou if "mIoU" in name or "miou" in name else show
+        table.add_row(name, digits(old), digits(new), f"{new - old:+.4g}" if numbers else "")
     _play.console.print(table)

@@ -22,9 +22,9 @@ class RateEstimator:
     """Learns the period of a stream and tells when it is slow.
 
     The learned period is the larger of the mean distance of arrivals and the median distance of header stamps: bursts
-    shorten the first, replay at a lower speed lengthens it. It gets shorter at once, but longer only after half a
-    minute, so that a sensor that falls to half its rate is "slow" and not taken for a slower camera. Gaps (an outage)
-    are no intervals: the caller reports them with `gap`.
+    shorten the first, replay at a lower speed lengthens it. It gets shorter at once where the stamps agree, but longer
+    only after half a minute, so that a sensor that falls to half its rate is "slow" and not taken for a slower camera.
+    Gaps (an outage) are no intervals: the caller reports them with `gap`.
     """
 
     def __init__(self, expected_rate_hz: float | None = None) -> None:
@@ -69,9 +69,11 @@ class RateEstimator:
         span = now_ns - self._seen[0][0]
         if len(self._seen) <= WINDOW or span < LEARN_NS:
             return
-        period = max(span / (len(self._seen) - 1), self._stamp_period_ns())
+        stamped = self._stamp_period_ns()
+        period = max(span / (len(self._seen) - 1), stamped)
         wrong = self._slow_since_ns is not None and now_ns - self._slow_since_ns >= RELEARN_NS
-        if self._learned_ns is None or period < FASTER * self._learned_ns or wrong:
+        # Where stamps are frozen or unreadable, nothing tells a faster camera from a burst after a stall.
+        if self._learned_ns is None or (stamped > 0.0 and period < FASTER * self._learned_ns) or wrong:
             self._learned_ns = period
 
     def _stamp_period_ns(self) -> float:

@@ -24,7 +24,8 @@ pytest.importorskip("onnxruntime")
 from rgbd_seg_training.export import export_bundle as export_module  # noqa: E402 - needs torch
 from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle  # noqa: E402
 from rgbd_seg_training.export.frames import ExportFrame, pattern_frames  # noqa: E402
-from rgbd_seg_training.export.graph import LabellingGraph, choose_class  # noqa: E402
+from rgbd_seg_training.export.graph import MOST_CHANNELS, LabellingGraph, choose_class, interpolation_groups  # noqa: E402
+from rgbd_seg_training.export.renew import renew_bundle  # noqa: E402
 from rgbd_seg_training.export.verify import verify  # noqa: E402
 
 
@@ -189,3 +190,33 @@ def test_real_frames_are_labelled_like_torch(shared: Path, exported: Bundle, net
     measured = verify(LabellingGraph(networks["fusion"]).eval(), model, frames, SIZE)
     assert measured.agreement > 0.999
     assert measured.frames == 3
+
+
+def test_a_finished_bundle_gets_the_class_choice_of_today_and_labels_as_before(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    old = export_bundle({"rgb": tiny["rgb"]}, tmp_path / "old", LABELS, ExportOptions(*SIZE, patterns=1))
+    new = renew_bundle(old, tmp_path / "new", pattern_frames(1, *SIZE, seed=3))
+    entry = new.manifest.modes[Mode.RGB]
+    assert entry.verification["class_choice_renewed"]["agreement_with_before"] >= 0.999
+    assert entry.verification["agreement"] == old.manifest.modes[Mode.RGB].verification["agreement"]
+    frame = pattern_frames(1, *SIZE, seed=8)[0]
+    results = [Segmenter(bundle, "onnxruntime", 1).segment(Mode.RGB, frame.rgb, None) for bundle in (old, new)]
+    np.testing.assert_array_equal(results[0].label, results[1].label)
+    np.testing.assert_allclose(results[0].confidence.astype(int), results[1].confidence, atol=1)
+    outputs = [v.name for v in onnx.load_model_from_string(new.model_bytes(Mode.RGB)).graph.output]
+    assert outputs == ["label", "confidence"]
+
+
+def test_a_bundle_that_can_be_exported_again_is_not_renewed(exported: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="export them again"):
+        renew_bundle(exported, tmp_path / "new")
+    assert not any(tmp_path.iterdir())
+
+
+def test_many_classes_are_interpolated_in_groups_and_chosen_as_one(tmp_path: Path) -> None:
+    scores = 4 * torch.randn(1, 40, 6, 8, generator=torch.Generator().manual_seed(2))
+    groups = interpolation_groups(scores)
+    assert max(group.shape[1] for group in groups) <= MOST_CHANNELS
+    for got, wanted in zip(choose_class(*groups), choose_class(scores), strict=True):
+        assert torch.equal(got, wanted)

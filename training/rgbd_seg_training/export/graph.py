@@ -51,8 +51,13 @@ class LabellingGraph(nn.Module):
         coarse = self.coarse_scores(*images)
         if self.upsampling != "exact":
             return choose_class(coarse.float())
-        groups = coarse.chunk(-(-coarse.shape[1] // MOST_CHANNELS), dim=1)
+        groups = interpolation_groups(coarse)
         return choose_class(*(self.model.upsample(group, image_size(images[0])).float() for group in groups))
+
+
+def interpolation_groups(coarse: Tensor) -> tuple[Tensor, ...]:
+    """Scores 1 x K x h x w in the parts that are interpolated together, see `MOST_CHANNELS`."""
+    return coarse.chunk(-(-coarse.shape[1] // MOST_CHANNELS), dim=1)
 
 
 def choose_class(*scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ def to_onnx(graph: LabellingGraph, height: int, width: int, dynamic: bool = Fals
     if dynamic and (height % DYNAMIC_STEP or width % DYNAMIC_STEP):
         raise UserError(f"network size {width}x{height} is no multiple of {DYNAMIC_STEP}, as dynamic size needs.")
     inputs = list(graph.model.spec.inputs)
-    with _quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode():
         try:
             program = torch.onnx.export(
                 graph,
@@ -48,9 +48,9 @@ def to_onnx(graph: LabellingGraph, height: int, width: int, dynamic: bool = Fals
             raise UserError(f"{graph.model.spec.architecture} cannot be exported to ONNX: {reason}.") from error
     assert program is not None
     model = program.model_proto
-    _strip(model.graph)
+    strip(model.graph)
     for function in model.functions:
-        _strip(function)
+        strip(function)
     return model
 
 
@@ -62,7 +62,7 @@ def _dynamic_shapes(inputs: int) -> tuple[tuple[dict[int, Any], ...]]:
     return ((size,) * inputs,)
 
 
-def _strip(container: Any) -> None:
+def strip(container: Any) -> None:
     """Removes what the exporter notes for its own debugging: source paths and stack traces."""
     del container.metadata_props[:]
     container.doc_string = ""
@@ -71,14 +71,14 @@ def _strip(container: Any) -> None:
         node.doc_string = ""
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _strip(attribute.g)
+                strip(attribute.g)
     for value in (*getattr(container, "value_info", ()), *getattr(container, "initializer", ())):
         del value.metadata_props[:]
         value.doc_string = ""
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the exporter's own progress and deprecation notes off the terminal; errors still come as exceptions."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]

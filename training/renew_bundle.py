@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Give a finished bundle the class choice of today, which is faster; its networks stay as they were trained.
+
+python training/renew_bundle.py bundles/rooms --frames data/rooms:test --out bundles/rooms
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.bundle import load_bundle
+from rgbd_seg_training.export.frames import set_frames
+from rgbd_seg_training.export.renew import renew_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("bundle", type=Path, help="bundle to read")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="bundle to write; may be the same folder")
+    parser.add_argument("--frames", metavar="SET[:SPLIT]", help="prepared data set to compare old and new on")
+    parser.add_argument("--frame-count", type=int, default=32, metavar="N", help="frames of it to use (32)")
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args()
+    try:
+        bundle = load_bundle(args.bundle)
+        path, _, split = (args.frames or "").partition(":")
+        labels = bundle.manifest.label_set
+        frames = set_frames(path, split or "test", args.frame_count, labels) if path else []
+        print(f"wrote {renew_bundle(bundle, args.out, frames, report=print).folder}")
+    except UserError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,45 @@ def test_a_process_that_dies_is_a_crash_of_the_scenario_it_died_of(
         "depth_freeze": "the process died",
         "rgb_drop": None,
     }
+
+
+def test_policies_are_compared_room_by_room_and_a_second_call_plays_nothing(
+    sequence: Sequence, bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["label_set"] = {"name": "nyu13", "classes": list(NYU13.classes), "colors": [list(c) for c in NYU13.colors]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    arguments = ["oracles", "--input", str(sequence.folder), "--bundle", str(folder), "--out", str(tmp_path / "o"),
+                 "--scenarios", "depth_drop", "--seeds", "2", "--workers", "1", "--duration", "6"]  # fmt: skip
+    assert cli.main(arguments) == 0
+    summary = {e["policy"]: e for e in json.loads((tmp_path / "o" / "oracles.json").read_text())["summary"]}
+    assert summary["ours"]["labelled"] == summary["ours"]["moments"] > summary["synchroniser"]["labelled"]
+    assert summary["synchroniser"]["ours_minus"][1] > 0
+    assert (tmp_path / "o" / "policies.png").is_file()
+    runs = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "oracle_runs").iterdir()}
+    assert cli.main(arguments) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "oracle_runs").iterdir()} == runs
+
+
+def test_policies_without_a_truth_are_not_compared(
+    sequence: Sequence, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["oracles", "--input", str(sequence.folder), "--bundle", str(bundle.folder), "--out", str(tmp_path)]
+    assert cli.main([*arguments, "--seeds", "1", "--workers", "1"]) == 2
+    assert "no play came to its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "missing"), [("only:rgb", "depth"), ("only:depth", "rgb")])
+def test_a_stream_can_be_left_out_from_the_start(name: str, missing: str) -> None:
+    scenario = load_scenario(name, 3.0)
+    assert [(f.fault, f.stream, f.start, f.duration) for f in scenario.faults] == [("drop", missing, 0.0, None)]
+    with pytest.raises(UserError, match="only:rgb or only:depth"):
+        load_scenario("only:both")
+
+
+def test_an_input_can_be_played_once(sequence: Sequence, bundle: Bundle, tmp_path: Path) -> None:
+    assert evaluate(sequence, bundle, tmp_path, "--once") == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames_in"]["rgb"]["sent"] == FRAMES

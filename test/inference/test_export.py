@@ -204,8 +204,9 @@ def test_a_finished_bundle_gets_the_class_choice_of_today_and_labels_as_before(
     results = [Segmenter(bundle, "onnxruntime", 1).segment(Mode.RGB, frame.rgb, None) for bundle in (old, new)]
     np.testing.assert_array_equal(results[0].label, results[1].label)
     np.testing.assert_allclose(results[0].confidence.astype(int), results[1].confidence, atol=1)
-    outputs = [v.name for v in onnx.load_model_from_string(new.model_bytes(Mode.RGB)).graph.output]
-    assert outputs == ["label", "confidence"]
+    before, after = (onnx.load_model_from_string(bundle.model_bytes(Mode.RGB)) for bundle in (old, new))
+    assert [v.name for v in after.graph.output] == ["label", "confidence"]
+    assert after.opset_import == before.opset_import
 
 
 def test_a_bundle_that_can_be_exported_again_is_not_renewed(exported: Bundle, tmp_path: Path) -> None:

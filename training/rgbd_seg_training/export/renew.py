@@ -90,6 +90,10 @@ def _renewed(data: bytes, mode: str, size: tuple[int, int]) -> bytes:
     tail = compose.add_prefix(_tail(tuple(dim.dim_value for dim in dims), size), "choice/")
     merged = compose.merge_models(head, _same_versions(tail, head), io_map=[(source, "choice/coarse")])
     _rename_outputs(merged, {f"choice/{name}": name for name in OUTPUTS})
+    # The merge lists the operators of both parts, which tools that look for one version refuse.
+    del merged.opset_import[:]
+    merged.opset_import.extend(head.opset_import)
+    merged.graph.name = model.graph.name
     del merged.graph.value_info[:]
     strip(merged.graph)
     merged.producer_name, merged.producer_version = model.producer_name, model.producer_version

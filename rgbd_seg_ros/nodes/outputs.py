@@ -103,12 +103,13 @@ class Outputs:
     def _publish_points(self, order: WorkOrder, result: Segmentation, head: Frame) -> None:
         if order.mode is Mode.RGB or order.depth is None:
             return  # no trustworthy depth: no cloud
-        if self.intrinsics is None:
+        camera = self.intrinsics  # read once: the executor's thread replaces it with every camera_info
+        if camera is None:
             self._node.get_logger().warning(
                 "~/labeled_points needs rgb/camera_info, and no valid one has come.", throttle_duration_sec=10.0
             )
             return
         fused = order.mode is Mode.FUSION and order.rgb is not None
         colors = base_image(order.rgb) if fused and order.rgb is not None else self._palette[result.label]
-        cloud = self._clouds.build(order.depth, self.intrinsics, colors, result.label, result.confidence)
+        cloud = self._clouds.build(order.depth, camera, colors, result.label, result.confidence)
         self._points.publish(stamped(cloud, head.stamp_ns, head.frame_id))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mutations import mutated_calibration, mutated_image, stamp_of_image
-from node_harness import CAMERA, HEIGHT, PATIENT, WIDTH, NodeProcess, Station
+from node_harness import CAMERA, HEIGHT, PATIENT, WIDTH, NodeProcess, Station, private_ros
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
@@ -77,17 +77,18 @@ class Fuzz:
 
 
 @pytest.fixture
-def fuzz(ros_env: dict[str, str], bundle: Path, tmp_path: Path) -> Iterator[tuple[Fuzz, NodeProcess]]:
+def fuzz(bundle: Path, tmp_path: Path) -> Iterator[tuple[Fuzz, NodeProcess]]:
     log = tmp_path / "node.log"
-    process = NodeProcess(ros_env | {"ROS_NAMESPACE": ""}, log, {"bundle": str(bundle), **PATIENT})
-    station = Station(int(ros_env["ROS_DOMAIN_ID"]))
-    try:
-        station.wait_connected()
-        station.wait("active", lambda: station.state() == "active", 30.0)
-        yield Fuzz(station), process
-    finally:
-        station.close()
-        status = process.stop()
+    with private_ros() as env:  # a domain of its own: the node that other tests share has the same name
+        process = NodeProcess(env, log, {"bundle": str(bundle), **PATIENT})
+        station = Station(int(env["ROS_DOMAIN_ID"]))
+        try:
+            station.wait_connected()
+            station.wait("active", lambda: station.state() == "active", 30.0)
+            yield Fuzz(station), process
+        finally:
+            station.close()
+            status = process.stop()
     assert status == 0, log.read_text()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rgbd_seg_ros.core.content import probe
 from rgbd_seg_ros.core.frames import Frame, Sensor
+from rgbd_seg_ros.core.pauses import Pauses
 from rgbd_seg_ros.core.rate import NS, RateEstimator
 from rgbd_seg_ros.core.records import DropReason, SensorReport, SensorState
 from rgbd_seg_ros.core.stamps import StampMonitor, StampVerdict
@@ -51,9 +52,10 @@ class Admission:
 class SensorHealth:
     """Watches the arrival, stamps, size and content of one sensor's frames."""
 
-    def __init__(self, sensor: Sensor, config: HealthConfig) -> None:
+    def __init__(self, sensor: Sensor, config: HealthConfig, pauses: Pauses | None = None) -> None:
         self.sensor = sensor
         self._config = config
+        self._pauses = pauses or Pauses()
         self.rate = RateEstimator(config.expected_rate_hz)
         self.stamps = StampMonitor()
         self.received = 0
@@ -79,8 +81,9 @@ class SensorHealth:
 
     @property
     def stale_at_ns(self) -> int | None:
-        """Steady time at which the sensor turns stale if nothing more arrives."""
-        return None if self._last_message_ns is None else self._last_message_ns + self.stale_after_ns
+        """Steady time at which the sensor turns stale if nothing more arrives; pauses of the node do not count."""
+        last = self._last_message_ns
+        return None if last is None else last + self.stale_after_ns + self._pauses.since_ns(last)
 
     def message(self, arrival_ns: int, stamp_ns: int | None = None) -> None:
         """Count an arriving message, good or not; with its header stamp where it could be decoded."""

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from rgbd_seg_ros.core.frames import Frame, Sensor
+from rgbd_seg_ros.core.pauses import Pauses
 
 MAX_TOLERANCE_NS = 50_000_000
 SLOWER = 1.3
@@ -59,7 +60,8 @@ class Pairer:
     pairing timeout has passed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses or Pauses()
         self._waiting: dict[Sensor, list[Frame]] = {s: [] for s in Sensor}
         self._newest: dict[Sensor, int | None] = dict.fromkeys(Sensor)
         self._alone: dict[Sensor, deque[tuple[int, int]]] = {s: deque(maxlen=REMEMBERED) for s in Sensor}
@@ -142,7 +144,8 @@ class Pairer:
             return None
         if self._left_alone(frame, clock) is not None:
             return None
-        return frame.arrival_ns + int(clock.timeout_ns + self._lag_ns[other])
+        wait_ns = int(clock.timeout_ns + self._lag_ns[other])
+        return frame.arrival_ns + wait_ns + self._pauses.since_ns(frame.arrival_ns)
 
     def _release_older(self, sensor: Sensor, stamp_ns: int, now_ns: int) -> list[Release]:
         older = [f for f in self._waiting[sensor] if f.stamp_ns < stamp_ns]

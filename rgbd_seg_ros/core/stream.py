@@ -12,6 +12,7 @@ from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
 from rgbd_seg_ros.core.health import HealthConfig, SensorHealth
 from rgbd_seg_ros.core.modes import ModeConfig, ModeSelector
 from rgbd_seg_ros.core.pairing import MAX_TOLERANCE_NS, Pairer, PairingClock, Release
+from rgbd_seg_ros.core.pauses import Pauses
 from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport, StreamSnapshot, WorkOrder
 
 DISAGREEMENT_NS = 1_000_000_000
@@ -48,9 +49,10 @@ class RgbdStream:
 
     def __init__(self, config: StreamConfig, modes: frozenset[Mode]) -> None:
         self._config = config
-        self._health = {s: SensorHealth(s, config.health.get(s, HealthConfig())) for s in Sensor}
+        self._pauses = Pauses()
+        self._health = {s: SensorHealth(s, config.health.get(s, HealthConfig()), self._pauses) for s in Sensor}
         self._selector = ModeSelector(config.mode, modes)
-        self._pairer = Pairer()
+        self._pairer = Pairer(self._pauses)
         self._orders: list[WorkOrder] = []
         self._drops: list[Drop] = []
         self._switches: list[ModeSwitch] = []
@@ -94,6 +96,10 @@ class RgbdStream:
             health.reject(detail)
         self._drops.append(Drop(sensor, stamp_ns, reason, detail))
         self._refresh(now_ns)
+
+    def paused(self, begin_ns: int, end_ns: int) -> None:
+        """The owner of the stream stood still: silence in this span of steady time is no fault of a sensor."""
+        self._pauses.add(begin_ns, end_ns)
 
     def orders(self, now_ns: int) -> list[WorkOrder]:
         """Everything that is due at `now_ns`, oldest first; also where a silent sensor is noticed."""

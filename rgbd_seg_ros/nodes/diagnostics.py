@@ -134,6 +134,8 @@ def _worker_values(worker: WorkerReport) -> dict[str, str]:
     values = {f"labelled_{mode.value}": str(worker.labelled.get(mode, 0)) for mode in Mode if mode is not Mode.NONE}
     values |= {f"dropped_{reason.value}": str(count) for reason, count in sorted(worker.dropped.items())}
     values["inference_errors"] = str(worker.errors)
+    if worker.pauses:  # a machine without time for the node is a machine with too much else to do
+        values |= {"pauses": str(worker.pauses), "paused_ms": f"{worker.paused_ms:.0f}"}
     if worker.backend:  # it may have changed since the node was configured
         values["backend"] = worker.backend
     if worker.incidents:

@@ -29,6 +29,7 @@ from rgbd_seg_ros.nodes.intake import Inbox
 from rgbd_seg_ros.nodes.messages import Intrinsics
 from rgbd_seg_ros.nodes.outputs import Outputs
 from rgbd_seg_ros.nodes.parameters import NodeSettings
+from rgbd_seg_ros.nodes.pulse import Pulse
 from rgbd_seg_ros.nodes.worker import Worker
 from rgbd_seg_ros.paths import default_bundle
 
@@ -73,6 +74,7 @@ class SegmenterNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
         self._worker: Worker | None = None
+        self._pulse: Pulse | None = None
         self._facts: dict[str, str] = {}
         self.add_on_set_parameters_callback(self._on_parameters)
         parameters.declare(self)
@@ -124,7 +126,11 @@ class SegmenterNode(LifecycleNode):
         """Start the worker, then listen to the cameras."""
         assert self._settings is not None and self._engine is not None and self._outputs is not None
         inbox = Inbox()
-        self._worker = Worker(self._settings, self._engine, self._outputs, inbox, self._log, self._gave_up.trigger)
+        self._pulse = Pulse()
+        self._pulse.start()
+        self._worker = Worker(
+            self._settings, self._engine, self._outputs, inbox, self._pulse, self._log, self._gave_up.trigger
+        )
         self._inputs = Inputs(self, self._settings.transports, inbox, self._on_camera)
         return TransitionCallbackReturn.SUCCESS
 
@@ -176,7 +182,9 @@ class SegmenterNode(LifecycleNode):
             self._inputs.close()
         if self._worker is not None:
             self._worker.close()
-        self._inputs = self._worker = None
+        if self._pulse is not None:
+            self._pulse.close()
+        self._inputs = self._worker = self._pulse = None
 
     def _log(self, line: str) -> None:
         self.get_logger().info(line)

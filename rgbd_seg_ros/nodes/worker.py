@@ -16,6 +16,7 @@ from rgbd_seg_ros.nodes.engine import Engine, EngineError
 from rgbd_seg_ros.nodes.intake import Inbox, Rejection
 from rgbd_seg_ros.nodes.outputs import Outputs
 from rgbd_seg_ros.nodes.parameters import NodeSettings
+from rgbd_seg_ros.nodes.pulse import Pulse
 from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes
 
 IDLE_S = 0.25
@@ -38,6 +39,8 @@ class WorkerReport:
         times: of the newest output.
         backend: runtime in use, and why.
         incidents: failures of the runtime that cost no label, see `Engine.incidents`.
+        pauses: how often the process stood still since activation.
+        paused_ms: for how long, all together.
     """
 
     at_ns: int
@@ -49,6 +52,8 @@ class WorkerReport:
     times: OutputTimes = field(default_factory=OutputTimes)
     backend: str = ""
     incidents: str = ""
+    pauses: int = 0
+    paused_ms: float = 0.0
 
 
 class Worker:
@@ -59,6 +64,7 @@ class Worker:
         engine: the models; lent to the worker until `close` returns.
         outputs: where labels go.
         inbox: where frames come from.
+        pulse: tells when the process stood still.
         log: takes one line for each change of mode and each failed inference.
         on_failure: called once, from the worker's thread, when it gives up; the thread then ends.
 
@@ -73,6 +79,7 @@ class Worker:
         engine: Engine,
         outputs: Outputs,
         inbox: Inbox,
+        pulse: Pulse,
         log: Callable[[str], None],
         on_failure: Callable[[], None],
     ) -> None:
@@ -81,6 +88,7 @@ class Worker:
         self._engine = engine
         self._outputs = outputs
         self._inbox = inbox
+        self._pulse = pulse
         self._log = log
         self._on_failure = on_failure
         self._clock_ns = time.monotonic_ns()
@@ -151,6 +159,8 @@ class Worker:
         After a long inference several frames wait here. Were they all taken at the present moment, a stream whose
         frames are only queued behind the other's would look silent.
         """
+        for begin_ns, end_ns in self._pulse.take(time.monotonic_ns()):
+            self._stream.paused(begin_ns, end_ns)
         for item in items:
             now = self._now(item.arrival_ns)
             if isinstance(item, Frame):
@@ -232,4 +242,6 @@ class Worker:
             self._times,
             self._engine.backend,
             self._incidents,
+            self._pulse.pauses,
+            self._pulse.paused_ns / 1e6,
         )

@@ -36,6 +36,8 @@ class TrainConfig:
         workers: loader processes, 0 = load in the training process.
         threads: torch threads, 0 = torch's choice.
         channels_last: memory layout of convolution weights.
+        compile: backend of torch.compile for the networks in training, empty = none; `inductor` takes minutes at the
+            start of a run and pays in long ones.
         log_every: optimiser steps between log lines.
         gradient_shares_every: optimiser steps between measurements of gradient shares, 0 = never.
         optimizer: AdamW and its curve.
@@ -59,6 +61,7 @@ class TrainConfig:
     workers: int = 0
     threads: int = 0
     channels_last: bool = False
+    compile: str = ""
     log_every: int = 10
     gradient_shares_every: int = 0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rgbd_seg_ros.core.frames import UNLABELLED
 
+from .compiling import compile_networks
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
 from .losses import sparse_labels
@@ -56,6 +57,8 @@ class Engine(pl.LightningModule):
         )
         if config.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.compile:
+            compile_networks(method.deployable().values(), config.compile)
 
     # Length of the run
 

@@ -1,7 +1,8 @@
-"""Training step and inference of CMX: memory layout, attention kernel, precision, compilation, side by side.
+"""Training step and inference of CMX, or a network of a models file: layout, attention kernel, precision, compilation.
 
 python benchmarks/bench_models.py --part inference --encoder mit_b2 --size 240x320 --threads 2
 python benchmarks/bench_models.py --part training --device cuda          # batch 8, 480 x 640, where there is a GPU
+python benchmarks/bench_models.py --part training --network training/configs/bundle/models.yaml:fusion --compile
 
 Every variant runs in a process of its own, so that its peak of memory means something: it is measured after the warm-up
 (and compilation), on Linux by resetting the kernel's high-water mark, on a GPU by torch's counter. Times are wall time;
@@ -27,6 +28,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
+import yaml
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -52,10 +54,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured: a part at a size; `shape` is batch, height, width."""
+    """What is measured: a part at a size; `shape` is batch, height, width.
+
+    `network` is `FILE:NAME` of a models file; empty is CMX on `encoder`.
+    """
 
     part: str
     encoder: str
+    network: str
     shape: tuple[int, int, int]
     device: str
     threads: int
@@ -86,12 +92,21 @@ def variants_of(part: str, compiled: bool) -> tuple[Variant, ...]:
 
 
 def images(task: Task) -> dict[str, Tensor]:
-    """Random colour and depth images."""
+    """Random images for the network."""
     batch, height, width = task.shape
-    return {
+    both = {
         "rgb": torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8, device=task.device),
         "depth": torch.rand(batch, height, width, device=task.device) * 8,
     }
+    return {name: both[name] for name in spec_of(task).inputs}
+
+
+def spec_of(task: Task) -> ModelSpec:
+    """The network that is measured."""
+    if not task.network:
+        return ModelSpec("cmx", task.encoder, CLASSES)
+    file, _, name = task.network.rpartition(":")
+    return ModelSpec.from_dict(yaml.safe_load(Path(file).read_text(encoding="utf-8"))[name])
 
 
 @contextmanager
@@ -104,8 +119,8 @@ def numerics(task: Task, variant: Variant) -> Iterator[None]:
 
 
 def network(task: Task, variant: Variant) -> Any:
-    """CMX with random weights, laid out and compiled as the variant says."""
-    model: SegmentationModel = build_model(ModelSpec("cmx", task.encoder, CLASSES))
+    """The network with random weights, laid out and compiled as the variant says."""
+    model: SegmentationModel = build_model(spec_of(task))
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     model = model.to(task.device, memory_format=layout)  # type: ignore[call-overload]
     model.train(task.part == "training")
@@ -118,7 +133,7 @@ def training_step(task: Task, variant: Variant) -> Work:
     # The fused form is what the training engine takes on a CPU.
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-5, fused=task.device == "cpu" or None)
     batch = images(task)
-    label = torch.randint(0, CLASSES, task.shape, device=task.device)
+    label = torch.randint(0, spec_of(task).num_classes, task.shape, device=task.device)
 
     def step() -> None:
         with numerics(task, variant):
@@ -220,7 +235,7 @@ def run_apart(task: Task, variant: Variant) -> dict[str, float] | str:
 def measure_part(task: Task, variants: Sequence[Variant]) -> dict[str, Any]:
     """Variants of a part, one after the other, printed as rows of a Markdown table."""
     batch, height, width = task.shape
-    print(f"\n{task.part}, {task.encoder}, {batch} x {height} x {width}\n", flush=True)
+    print(f"\n{task.part}, {task.network or task.encoder}, {batch} x {height} x {width}\n", flush=True)
     print("| variant | median ms | best ms | processor ms | ratio | peak MiB | first call s |", flush=True)
     print("|---|---|---|---|---|---|---|", flush=True)
     results: dict[str, Any] = {}
@@ -256,6 +271,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, action="append", help="may be repeated; default: all")
     parser.add_argument("--encoder", default="mit_b2")
+    parser.add_argument("--network", default="", metavar="FILE:NAME", help="of a models file, instead of CMX")
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="default 240x320; on a GPU 480x640")
     parser.add_argument("--batch", type=int, help="default: 1 for inference, else 2; on a GPU 8")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -287,7 +303,8 @@ def main() -> None:
     results = {}
     for part in arguments.part or PARTS:
         batch = arguments.batch or (1 if part == "inference" else 8 if device == "cuda" else 2)
-        task = Task(part, arguments.encoder, (batch, *size), device, arguments.threads, arguments.rounds)
+        shape = (batch, *size)
+        task = Task(part, arguments.encoder, arguments.network, shape, device, arguments.threads, arguments.rounds)
         first, *others = variants_of(part, arguments.compile)
         chosen = [first, *(v for v in others if arguments.only in v.name)]
         results[part] = {"task": asdict(task), "variants": measure_part(task, chosen)}

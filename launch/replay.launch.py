@@ -8,6 +8,7 @@ Without `bag` the images come from whoever publishes the topics: a live camera, 
 `rgbd-seg evaluate` does the same with a report at the end.
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -16,12 +17,15 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
+    SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from rgbd_seg_ros.paths import dds_environment
 
 BOOLEAN = ["true", "false"]
 
@@ -32,7 +36,7 @@ def arguments() -> list[DeclareLaunchArgument]:
         argument("bag", default_value="", description="rosbag2 to play; empty: play none, other publishers do"),
         argument("speed", default_value="1.0", description="of the bag: 2.0 is twice real time"),
         argument("start_delay", default_value="4.0", description="seconds before the bag starts: the node comes up"),
-        argument("scenario", default_value="healthy", description="YAML file, or name of one in config/faults"),
+        argument("scenario", default_value="healthy", description="file, name in config/faults, demo, random:SEED"),
         argument("seed", default_value="0", description="of the faults that draw random numbers"),
         argument("rate_hz", default_value="30.0", description="frame rate of the cameras in the bag"),
         argument("repeat", default_value="false", choices=BOOLEAN, description="start the scenario again when over"),
@@ -74,7 +78,9 @@ def injector(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         remappings=[("rgb/image_raw", value("rgb_topic")), ("depth/image_raw", value("depth_topic"))],
         output="screen",
     )
-    return [node]
+    # Before the node: what it sends must fit the shared memory, see segment.launch.py, which comes later.
+    profile = [SetEnvironmentVariable(name, value) for name, value in dds_environment(os.environ).items()]
+    return [*profile, node]
 
 
 def player(context: LaunchContext) -> list[LaunchDescriptionEntity]:

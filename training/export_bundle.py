@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Export trained networks as a model bundle, each verified against torch.
 
-python training/export_bundle.py --fusion runs/primkd/models/fusion --rgb runs/crodino/models/rgb \\
-    --depth runs/crodino/models/depth --label-set nyu13 --size 240x320 --frames data/nyu13:test --out bundles/rooms
+python training/export_bundle.py --fusion runs/primkd/student/models/fusion --rgb runs/crodino/models/rgb \\
+    --depth runs/crodino/models/depth --label-set nyu13 --size 240x320 --frames data/nyu13:test --out runs/my_bundle
 """
 
 from __future__ import annotations

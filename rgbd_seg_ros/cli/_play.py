@@ -25,12 +25,13 @@ from rgbd_seg_ros.evaluation.report import build_report, write_report
 from rgbd_seg_ros.evaluation.timeline import draw_timeline
 from rgbd_seg_ros.evaluation.video import film, moments
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
-from rgbd_seg_ros.paths import config_file, default_bundle
+from rgbd_seg_ros.paths import default_bundle
 from rgbd_seg_ros.replay.bag_source import is_bag
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import Recording
 from rgbd_seg_ros.replay.rendering import rendered
-from rgbd_seg_ros.replay.scenario import Fault, Scenario
+from rgbd_seg_ros.replay.scenario import Scenario
 from rgbd_seg_ros.replay.schedule import FaultInjector, healthy_records, scheduled
 from rgbd_seg_ros.replay.sequence import Sequence, is_sequence, pack
 from rgbd_seg_ros.replay.source import open_source
@@ -38,8 +39,6 @@ from rgbd_seg_ros.replay.source import open_source
 console = Console(highlight=False)
 CACHE = Path(".cache") / "sequences"
 LISTED_SWITCHES = 12
-RANDOM_S = 60.0
-ONLY_S = 10.0
 RENDERED_S = 8.0
 """Rendered sequences are played forth and back; a longer one would only take longer to render."""
 
@@ -114,25 +113,6 @@ def prepare(args: argparse.Namespace, work: Path) -> Play:
     if truth_set is not None and not comparable(truth_set, label_set):
         console.print(f"no mIoU: the truth has the classes of {truth_set.name}, the bundle those of {label_set.name}")
     return play
-
-
-def load_scenario(name: str, duration: float | None = None) -> Scenario:
-    """The scenario of a file or of the library.
-
-    `demo` is the story of the demo, `random:SEED` faults by chance, `only:rgb` or `only:depth` one stream alone.
-    """
-    kind, _, word = name.partition(":")
-    if kind == "random":
-        if not word.isdigit():
-            raise UserError(f"scenario {name}: write it as random:SEED with a whole number")
-        return Scenario.random(int(word), duration or RANDOM_S)
-    if kind == "only":
-        if word not in ("rgb", "depth"):
-            raise UserError(f"scenario {name}: write it as only:rgb or only:depth")
-        missing = Fault("drop", Sensor(word).other.value, 0.0)
-        return Scenario(name.replace(":", "-"), duration or ONLY_S, (missing,), f"Only {word} is there.")
-    scenario = Scenario.load(config_file("demo.yaml") if name == "demo" else name)
-    return replace(scenario, duration=duration) if duration else scenario
 
 
 def _sequence(args: argparse.Namespace, scenario: Scenario, bundle: Bundle, work: Path) -> Sequence:

@@ -34,6 +34,7 @@ from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.paths import default_bundle
 from rgbd_seg_ros.replay.live import LiveOptions, play_live
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.rendering import code_version, rendered
 from rgbd_seg_ros.replay.scenario import library
 from rgbd_seg_ros.replay.sequence import Sequence
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.bundle or default_bundle())
     scenarios = args.scenarios or library()
     for name in scenarios:
-        _play.load_scenario(name)  # a misspelt name ends it here, not after an hour
+        load_scenario(name)  # a misspelt name ends it here, not after an hour
     results = args.out / "runs"
     results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as work:
@@ -134,7 +135,7 @@ def plan(
 def _result_name(job: Job) -> str:
     """Names the play by all that decides its result: a play with another bundle, input or code is another play."""
     name = job.scenarios[0]
-    scenario = _play.load_scenario(name)
+    scenario = load_scenario(name)
     manifest = (job.bundle / "manifest.json").read_bytes()
     text = f"{scenario!r} {Sequence(job.sequence).facts} {job.duration} {job.live} {CODE}".encode()
     return f"{scenario.name}-{job.seed}-{hashlib.sha256(manifest + text).hexdigest()[:12]}.json"
@@ -206,7 +207,7 @@ def play_job(job: Job) -> list[dict[str, Any]]:
     label = MemoLabeller(segmenter) if segmenter else None
     rows = []
     for name in job.scenarios:
-        scenario = _play.load_scenario(name, job.duration)
+        scenario = load_scenario(name, job.duration)
         play = _play.Play(sequence, scenario, bundle, job.seed)
         try:
             rows.append(campaign_row(scenario.name, job.seed, _report(play, label)))

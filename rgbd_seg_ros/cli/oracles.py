@@ -18,6 +18,7 @@ from rgbd_seg_ros.evaluation.policy_table import HEAD, draw_policies, policy_sum
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.paths import default_bundle
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.sequence import Sequence
 
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Plays what is not done yet and compares; 1 when a play crashed."""
     bundle = load_bundle(args.bundle or default_bundle())
     for name in args.scenarios:
-        _play.load_scenario(name)
+        load_scenario(name)
     results = args.out / "oracle_runs"
     results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as work:
@@ -79,7 +80,7 @@ def oracle_job(job: campaign.Job) -> list[dict[str, Any]]:
     label = MemoLabeller(segmenter)
     rows: list[dict[str, Any]] = []
     for name in job.scenarios:
-        scenario = _play.load_scenario(name, job.duration)
+        scenario = load_scenario(name, job.duration)
         try:
             policies = policy_rows(_play.Play(sequence, scenario, bundle, job.seed), label)
             rows.append({"scenario": scenario.name, "seed": job.seed, "crash": None, "policies": policies})

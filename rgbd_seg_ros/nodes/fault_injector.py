@@ -24,14 +24,19 @@ from rgbd_seg_ros.nodes.messages import ns_from_stamp
 from rgbd_seg_ros.nodes.parameters import ParameterSpec
 from rgbd_seg_ros.nodes.qos import image_output, sensor_input
 from rgbd_seg_ros.nodes.wire import image_bytes
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.record import Record
-from rgbd_seg_ros.replay.scenario import Scenario
 from rgbd_seg_ros.replay.schedule import FaultInjector
 
 NS = 1_000_000_000
 IDLE_S = 0.1
 SPECS = (
-    ParameterSpec("scenario", "healthy", "YAML file, or name of a scenario in config/faults", read_only=True),
+    ParameterSpec(
+        "scenario",
+        "healthy",
+        "file, name in config/faults, demo, random:SEED, only:SENSOR",
+        read_only=True,
+    ),
     ParameterSpec("seed", 0, "of the faults that draw random numbers", 0, 2**31 - 1, read_only=True),
     ParameterSpec(
         "rate_hz", 30.0, "frame rate of the cameras, for faults that count in periods", 0.1, 1000.0, read_only=True
@@ -50,7 +55,7 @@ class FaultInjectorNode(Node):
         super().__init__("fault_injector")
         for spec in SPECS:
             self.declare_parameter(spec.name, spec.default, spec.descriptor())
-        self._scenario = Scenario.load(self.get_parameter("scenario").value)
+        self._scenario = load_scenario(self.get_parameter("scenario").value)
         self._repeat = bool(self.get_parameter("repeat").value)
         self._waiting: list[tuple[int, int, Record, str]] = []
         self._serial = 0

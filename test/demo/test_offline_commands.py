@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rgbd_seg_ros.cli import main as cli
-from rgbd_seg_ros.cli._play import Play, evaluate_recording, load_scenario
+from rgbd_seg_ros.cli._play import Play, evaluate_recording
 from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
 from rgbd_seg_ros.cli.campaign import Job, play_all
 from rgbd_seg_ros.core.frames import Mode, Sensor
@@ -26,6 +26,7 @@ from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter
 from rgbd_seg_ros.replay.simulate import SimulatedTimes

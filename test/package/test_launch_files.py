@@ -23,6 +23,7 @@ from node_harness import Station, private_ros
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]
+PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 LAUNCHER = """
 import sys
 from launch import LaunchDescription, LaunchService
@@ -73,11 +74,12 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Station]]:
         }
         started: list[tuple[subprocess.Popen[bytes], Station]] = []
 
-        def start(file: str, *arguments: str) -> Station:
+        def start(file: str, *arguments: str, without: str = "") -> Station:
             command = [sys.executable, "-c", LAUNCHER, str(ROOT / "launch" / file), *arguments]
+            kept = {name: value for name, value in env.items() if name != without}
             with (tmp_path / "launch.txt").open("wb") as log:
                 process = subprocess.Popen(
-                    command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                    command, env=kept, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
                 )
             started.append((process, Station(int(env["ROS_DOMAIN_ID"]))))
             return started[-1][1]
@@ -164,7 +166,17 @@ def test_with_respawn_a_killed_node_comes_back_and_labels_again(launched: Callab
 def test_the_dds_profile_of_the_user_reaches_the_node(launched: Callable[..., Station], bundle: Path) -> None:
     station = launched("segment.launch.py", f"bundle:={bundle}")
     environment = node_process(station).environ()
-    assert environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith("fastdds_shm_localhost.xml")
+    assert environment[PROFILE].endswith("fastdds_shm_localhost.xml")
+
+
+def test_every_node_of_a_replay_has_the_dds_profile_of_the_package(
+    launched: Callable[..., Station], bundle: Path
+) -> None:
+    launched("replay.launch.py", f"bundle:={bundle}", without=PROFILE)
+    deadline = time.monotonic() + 20.0
+    while len(found := own_processes("rgbd_segmenter", "fault_injector")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [Path(p.environ().get(PROFILE, "none")).name for p in found] == ["fastdds_shm.xml"] * 2
 
 
 def test_a_replay_reaches_the_node_through_the_fault_injector(launched: Callable[..., Station], bundle: Path) -> None:
@@ -178,7 +190,7 @@ def test_a_replay_reaches_the_node_through_the_fault_injector(launched: Callable
         "use_sim_time:=false",
     )
     station.wait("the injector", lambda: station.node.count_publishers("/faulty/rgb/image_raw") == 1, 20.0)
-    assert station.node.count_subscribers("/depth/image_raw") == 1
+    station.wait("its inputs", lambda: station.node.count_subscribers("/depth/image_raw") == 1)
     station.wait("labels", lambda: station.play(5, settle=False) and station.labels, 20.0)
 
 

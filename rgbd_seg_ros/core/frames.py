@@ -60,6 +60,7 @@ class Frame:
         image: RGB uint8 H x W x 3, or depth H x W as uint16 or float32 (units of `metres_per_unit`).
         frame_id: TF frame of the optical centre.
         metres_per_unit: scale of a depth image: 0.001 for 16UC1, 1.0 for 32FC1; 1.0 for colour.
+        ready_ns: steady-clock time at which it was decoded; 0 = as soon as it had arrived.
     """
 
     sensor: Sensor
@@ -68,6 +69,12 @@ class Frame:
     image: npt.NDArray[np.number] = field(repr=False, compare=False)
     frame_id: str = ""
     metres_per_unit: float = 1.0
+    ready_ns: int = 0
+
+    @property
+    def available_ns(self) -> int:
+        """Steady-clock time from which it can be labelled: it has arrived and is decoded."""
+        return max(self.arrival_ns, self.ready_ns)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from rgbd_seg_ros.core.records import DropReason, SensorReport, SensorState
 from rgbd_seg_ros.core.stamps import StampMonitor, StampVerdict
 
 UNKNOWN_PERIOD_NS = 100_000_000
-"""Assumed until the rate is learned: a slow camera is not called stale for it."""
+"""Assumed until three intervals were seen: a slow camera is not called stale for it."""
 SIZE_CONFIRM_FRAMES = 3
 
 _STAMP_DROPS = {
@@ -77,7 +77,8 @@ class SensorHealth:
     @property
     def stale_after_ns(self) -> int:
         """Silence after which the sensor is stale."""
-        return int(self._config.stale_periods * (self.period_ns or UNKNOWN_PERIOD_NS))
+        period_ns = self.period_ns or max(UNKNOWN_PERIOD_NS, self.rate.measured_period_ns or 0.0)
+        return int(self._config.stale_periods * period_ns)
 
     @property
     def stale_at_ns(self) -> int | None:
@@ -88,7 +89,9 @@ class SensorHealth:
     def message(self, arrival_ns: int, stamp_ns: int | None = None) -> None:
         """Count an arriving message, good or not; with its header stamp where it could be decoded."""
         self.received += 1
-        if self._last_message_ns is not None and arrival_ns - self._last_message_ns > self.stale_after_ns:
+        silence_ns = 0 if self._last_message_ns is None else arrival_ns - self._last_message_ns
+        # Before anything is known of the rate, a long interval may as well be that of a slow camera.
+        if silence_ns > self.stale_after_ns and self.rate.measured_period_ns is not None:
             self.rate.gap()
         self._last_message_ns = arrival_ns
         self._missing = ""

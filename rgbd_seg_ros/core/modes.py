@@ -84,6 +84,10 @@ class ModeSelector:
         """The mode for a frame of `sensor` alone; NONE where the bundle has no model for it."""
         return sensor.mode if sensor.mode in self._modes else Mode.NONE
 
+    def for_pair(self) -> Mode:
+        """The mode for a pair that completes while no sensor is usable any more; NONE where the bundle has none."""
+        return Mode.FUSION if Mode.FUSION in self._modes else self._single()
+
     def _both(self, before: Mode) -> tuple[Mode, str]:
         if Mode.FUSION not in self._modes:
             mode = self._single()

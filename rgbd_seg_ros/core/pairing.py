@@ -69,7 +69,7 @@ class Pairer:
 
     @property
     def lag_ns(self) -> dict[Sensor, float]:
-        """Learned: how much later than its partner a frame of each sensor usually arrives."""
+        """Learned: how much later than its partner a frame of each sensor is usually there, decoding included."""
         return dict(self._lag_ns)
 
     def add(self, frame: Frame, clock: PairingClock) -> list[Release]:
@@ -80,13 +80,17 @@ class Pairer:
         if partner is None:
             self._learn_from_late(frame, clock)
             self._waiting[sensor].append(frame)
-            return self.due(frame.arrival_ns, clock)
+            return self.due(frame.available_ns, clock)
         self._waiting[sensor.other].remove(partner)
-        self._learn(sensor, frame.arrival_ns - partner.arrival_ns, clock)
-        before = self._release_older(sensor.other, partner.stamp_ns, frame.arrival_ns)
-        before += self._release_older(sensor, frame.stamp_ns, frame.arrival_ns)
+        self._learn(sensor, frame.available_ns - partner.available_ns, clock)
+        before = self._release_older(sensor.other, partner.stamp_ns, frame.available_ns)
+        before += self._release_older(sensor, frame.stamp_ns, frame.available_ns)
         rgb, depth = (frame, partner) if sensor is Sensor.RGB else (partner, frame)
-        return [*sorted(before, key=_stamp), Release(rgb, depth, frame.arrival_ns), *self.due(frame.arrival_ns, clock)]
+        return [
+            *sorted(before, key=_stamp),
+            Release(rgb, depth, frame.available_ns),
+            *self.due(frame.available_ns, clock),
+        ]
 
     def due(self, now_ns: int, clock: PairingClock) -> list[Release]:
         """Release the frames that need not, or must not, wait any longer, oldest first."""
@@ -106,7 +110,7 @@ class Pairer:
 
     def deadline_ns(self, clock: PairingClock) -> int | None:
         """Steady time of the next timeout; None while nothing waits."""
-        times = [self._until(f, clock) or f.arrival_ns for s in Sensor for f in self._waiting[s]]
+        times = [self._until(f, clock) or f.available_ns for s in Sensor for f in self._waiting[s]]
         return min(times, default=None)
 
     def reset(self, sensor: Sensor, now_ns: int) -> list[Release]:
@@ -145,7 +149,7 @@ class Pairer:
         if self._left_alone(frame, clock) is not None:
             return None
         wait_ns = int(clock.timeout_ns + self._lag_ns[other])
-        return frame.arrival_ns + wait_ns + self._pauses.since_ns(frame.arrival_ns)
+        return frame.available_ns + wait_ns + self._pauses.since_ns(frame.available_ns)
 
     def _release_older(self, sensor: Sensor, stamp_ns: int, now_ns: int) -> list[Release]:
         older = [f for f in self._waiting[sensor] if f.stamp_ns < stamp_ns]
@@ -153,22 +157,22 @@ class Pairer:
         return [self._single(f, now_ns) for f in older]
 
     def _single(self, frame: Frame, due_ns: int, missed: Sensor | None = None) -> Release:
-        self._alone[frame.sensor].append((frame.stamp_ns, frame.arrival_ns))
+        self._alone[frame.sensor].append((frame.stamp_ns, frame.available_ns))
         rgb, depth = (frame, None) if frame.sensor is Sensor.RGB else (None, frame)
         return Release(rgb, depth, due_ns, missed)
 
     def _left_alone(self, frame: Frame, clock: PairingClock) -> int | None:
-        """Arrival time of the partner of `frame` where that has already left alone; None otherwise."""
-        for stamp_ns, arrival_ns in self._alone[frame.sensor.other]:
+        """When the partner of `frame` was available, where that has already left alone; None otherwise."""
+        for stamp_ns, available_ns in self._alone[frame.sensor.other]:
             if abs(stamp_ns - frame.stamp_ns) <= clock.tolerance_ns:
-                return arrival_ns
+                return available_ns
         return None
 
     def _learn_from_late(self, frame: Frame, clock: PairingClock) -> None:
         """A partner that came after its frame had left teaches how long to wait."""
-        arrival_ns = self._left_alone(frame, clock)
-        if arrival_ns is not None:
-            self._learn(frame.sensor, frame.arrival_ns - arrival_ns, clock)
+        left_ns = self._left_alone(frame, clock)
+        if left_ns is not None:
+            self._learn(frame.sensor, frame.available_ns - left_ns, clock)
 
     def _learn(self, later: Sensor, lag_ns: int, clock: PairingClock) -> None:
         most = MAX_LAG_PERIODS * clock.period_ns[later]

@@ -68,7 +68,7 @@ class RgbdStream:
 
         Args:
             frame: the frame; its `arrival_ns` is the steady time at which its message arrived.
-            now_ns: steady time, not before `frame.arrival_ns`.
+            now_ns: steady time, not before `frame.available_ns`; it never runs backward from call to call.
         """
         sensor = frame.sensor
         health, other = self._health[sensor], self._health[sensor.other]
@@ -149,12 +149,16 @@ class RgbdStream:
             self._switches.append(ModeSwitch(now_ns, before, self._selector.mode, self._selector.reason))
 
     def _disagreement(self, sensor: Sensor, now_ns: int) -> str:
-        """How the stamps of `sensor` disagree with the partner's; blames the one whose time base changed last."""
+        """How the stamps of `sensor` disagree with the partner's; blames the one whose time base changed last.
+
+        Where neither ever changed they disagreed from the start, and the preferred sensor goes on.
+        """
         mine, partner = self._health[sensor], self._health[sensor.other]
         a, b = mine.stamps.offset_ns, partner.stamps.offset_ns
-        if a is None or b is None or mine.stamps.reset_ns is None or partner.silent(now_ns):
+        if a is None or b is None or abs(a - b) < DISAGREEMENT_NS or partner.silent(now_ns):
             return ""
-        if abs(a - b) < DISAGREEMENT_NS or mine.stamps.reset_ns <= (partner.stamps.reset_ns or 0):
+        changed, partner_changed = mine.stamps.reset_ns or 0, partner.stamps.reset_ns or 0
+        if changed < partner_changed or (changed == partner_changed and sensor is self._config.mode.preferred):
             return ""
         return f"stamps are {(a - b) / 1e9:+.3f} s off those of {sensor.other.value}"
 
@@ -181,15 +185,26 @@ class RgbdStream:
             if release.rgb is not None and release.depth is not None:
                 self._selector.good_pair()
                 self._refresh(now_ns)
-                self._order(self._selector.mode, release, self._selector.reason, now_ns)
+                self._pair(release, now_ns)
             else:
                 self._single(release, now_ns)
+
+    def _pair(self, release: Release, now_ns: int) -> None:
+        # A pair of good frames can complete while its sensors count as lost: one came late, or later frames failed.
+        mode = self._selector.mode if self._selector.mode is not Mode.NONE else self._selector.for_pair()
+        if mode is not Mode.NONE:
+            self._order(mode, release, self._selector.reason, now_ns)
+            return
+        for frame in (release.rgb, release.depth):
+            assert frame is not None
+            detail = "the bundle has no model for these sensors"
+            self._drops.append(Drop(frame.sensor, frame.stamp_ns, DropReason.NO_MODEL, detail))
 
     def _single(self, release: Release, now_ns: int) -> None:
         frame = release.rgb or release.depth
         assert frame is not None
         if release.missed is not None:
-            waited_ms = (release.due_ns - frame.arrival_ns) / 1e6
+            waited_ms = (release.due_ns - frame.available_ns) / 1e6
             self._health[release.missed].miss(f"no frame within {waited_ms:.1f} ms of its partner")
             self._selector.lost_partner()
             self._refresh(now_ns)

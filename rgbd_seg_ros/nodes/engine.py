@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.records import WorkOrder
-from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.segmenter import Segmentation, Segmenter
 
 RECOVERED_AFTER = 100
@@ -103,6 +102,6 @@ class Engine:
         self._segmenter.close()
         try:
             self._segmenter = self._load()
-        except UserError as error:
+        except Exception as error:  # a lasting fault, such as a lost GPU, fails here with a runtime's own exception
             return EngineError(f"inference failed and the models cannot be reloaded ({error})", final=True)
         return EngineError(f"models were reloaded after {self._max_errors} failures ({self.last_error})", final=False)

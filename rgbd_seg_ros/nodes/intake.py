@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -29,6 +29,11 @@ class Rejection:
     reason: DropReason
     detail: str
 
+    @property
+    def available_ns(self) -> int:
+        """As of a frame."""
+        return self.arrival_ns
+
 
 class Inbox:
     """What waits for the worker: frames, at most `limit`, and rejections. The oldest frame gives way to the newest."""
@@ -51,12 +56,15 @@ class Inbox:
             self._changed.notify()
 
     def take(self, timeout_s: float) -> list[Frame | Rejection]:
-        """Everything that waits, in order of arrival; waits up to `timeout_s` for something. Empty when closed."""
+        """Everything that waits, in the order in which it could be used; empty when closed.
+
+        Waits up to `timeout_s` for something.
+        """
         with self._changed:
             if not self._items and not self._closed and timeout_s > 0:
                 self._changed.wait(timeout_s)
             items, self._items, self._frames = self._items, [], 0
-        return sorted(items, key=lambda item: item.arrival_ns)
+        return sorted(items, key=lambda item: item.available_ns)
 
     def close(self) -> None:
         """Wake the worker for the last time."""
@@ -123,7 +131,7 @@ class Intake:
         except Exception as error:  # whatever a message does to a decoder, the next one is heard
             self._reject(message, arrival_ns, DropReason.INVALID, f"{type(error).__name__}: {error}")
         else:
-            self._inbox.post(frame)
+            self._inbox.post(replace(frame, ready_ns=time.monotonic_ns()))
 
     def _reject(self, message: Image | CompressedImage, arrival_ns: int, reason: DropReason, detail: str) -> None:
         self._inbox.post(Rejection(self._sensor, ns_from_stamp(message.header.stamp), arrival_ns, reason, detail))

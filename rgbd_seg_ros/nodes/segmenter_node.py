@@ -213,7 +213,11 @@ def _load_segmenter(bundle: Bundle, settings: NodeSettings) -> Segmenter:
         size=settings.network_size,
         settings=settings.backend_settings,
     )
-    segmenter.warm_up()
+    try:
+        segmenter.warm_up()
+    except BaseException:
+        segmenter.close()  # a GPU's memory would stay taken
+        raise
     return segmenter
 
 

@@ -91,8 +91,9 @@ class Worker:
         self._pulse = pulse
         self._log = log
         self._on_failure = on_failure
-        self._clock_ns = time.monotonic_ns()
+        self._fed_ns = time.monotonic_ns()
         self._drops: list[Drop] = []
+        self._in_hand: WorkOrder | None = None
         self._switches: list[ModeSwitch] = []
         self._pending_since_ns: int | None = None
         self._dropped: Counter[DropReason] = Counter()
@@ -101,7 +102,7 @@ class Worker:
         self._publish_ms: float | None = None
         self._incidents = engine.incidents
         self.failure = ""
-        self.report = WorkerReport(self._clock_ns, self._stream.snapshot(self._clock_ns))
+        self.report = WorkerReport(self._fed_ns, self._stream.snapshot(self._fed_ns))
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
@@ -117,12 +118,22 @@ class Worker:
             self._finish(self.failure or "the node was deactivated")
         except Exception as error:  # a worker that ended unseen would be silence without a reason
             self.failure = f"the worker failed: {type(error).__name__}: {error}"
+            self._account(self.failure)
         if self.failure:
             self._on_failure()
 
+    def _account(self, failure: str) -> None:
+        """After an unexpected failure: count the order in hand and all that waits, as far as that is possible."""
+        if self._in_hand is not None:
+            self._lose(self._in_hand, failure)
+        try:
+            self._finish(failure)
+        except Exception as error:  # most likely what failed before: a publisher that is gone
+            self._log(f"no last status: {type(error).__name__}: {error}")
+
     def _step(self) -> None:
         self._take(self._inbox.take(self._patience_s()))
-        order = self._backlog.pop(self._now())
+        order = self._backlog.pop(time.monotonic_ns())
         if order is not None:
             self._serve(order)
         self._collect()
@@ -131,14 +142,19 @@ class Worker:
 
     def _serve(self, order: WorkOrder) -> None:
         """Label and publish one order, or count its frames as dropped."""
+        self._in_hand = order
         try:
             self._label(order)
         except EngineError as failure:
-            self._drops += [Drop(f.sensor, f.stamp_ns, DropReason.INFERENCE_ERROR, str(failure)) for f in order.frames]
-            self._dropped[DropReason.INFERENCE_ERROR] += len(order.frames)
+            self._lose(order, str(failure))
             self._log(f"no labels in mode {order.mode.value}: {failure}")
             if failure.final:
                 self.failure = str(failure)
+        self._in_hand = None
+
+    def _lose(self, order: WorkOrder, why: str) -> None:
+        self._drops += [Drop(f.sensor, f.stamp_ns, DropReason.INFERENCE_ERROR, why) for f in order.frames]
+        self._dropped[DropReason.INFERENCE_ERROR] += len(order.frames)
 
     def _patience_s(self) -> float:
         if len(self._backlog):
@@ -148,13 +164,17 @@ class Worker:
             return IDLE_S
         return min(IDLE_S, max(0.0005, (deadline - time.monotonic_ns()) / 1e9))
 
-    def _now(self, at_least_ns: int | None = None) -> int:
-        """A clock that never runs backward: the real time, or the arrival of the frame being taken."""
-        self._clock_ns = max(self._clock_ns, time.monotonic_ns() if at_least_ns is None else at_least_ns)
-        return self._clock_ns
+    def _fed(self, moment_ns: int) -> int:
+        """The clock of the stream, moved on to `moment_ns` unless it is further already.
+
+        It is apart from the real one: while an inference runs the real time goes on, and the frames that come
+        meanwhile are fed at their own times afterwards.
+        """
+        self._fed_ns = max(self._fed_ns, moment_ns)
+        return self._fed_ns
 
     def _take(self, items: list[Frame | Rejection]) -> None:
-        """Feed the stream as if each item had been taken when it arrived.
+        """Feed the stream as if each item had been taken when it was there, decoded.
 
         After a long inference several frames wait here. Were they all taken at the present moment, a stream whose
         frames are only queued behind the other's would look silent.
@@ -162,12 +182,12 @@ class Worker:
         for begin_ns, end_ns in self._pulse.take(time.monotonic_ns()):
             self._stream.paused(begin_ns, end_ns)
         for item in items:
-            now = self._now(item.arrival_ns)
+            now = self._fed(item.available_ns)
             if isinstance(item, Frame):
                 self._stream.accept(item, now)
             else:
                 self._stream.reject(item.sensor, item.stamp_ns, item.reason, item.detail, now)
-        for order in self._stream.orders(self._now()):
+        for order in self._stream.orders(self._fed(time.monotonic_ns())):
             self._backlog.push(order)
 
     def _label(self, order: WorkOrder) -> None:
@@ -180,6 +200,7 @@ class Worker:
         stamp_ns = self._outputs.publish(order, result)
         published = time.monotonic_ns()
         self._labelled[order.mode] += 1
+        self._in_hand = None
         self._times = OutputTimes(
             wait=order.waited_ns / 1e6,
             queue=(started - order.created_ns) / 1e6,
@@ -204,16 +225,16 @@ class Worker:
         if not self._drops and not self._switches:
             self._pending_since_ns = None
         elif self._pending_since_ns is None:
-            self._pending_since_ns = self._now()
+            self._pending_since_ns = time.monotonic_ns()
 
     def _send_pending(self) -> None:
-        if self._pending_since_ns is not None and self._now() - self._pending_since_ns > PENDING_S * 1e9:
-            self._send_status(Mode.NONE, self._stream.snapshot(self._now()).reason, {}, 0, OutputTimes())
+        if self._pending_since_ns is not None and time.monotonic_ns() - self._pending_since_ns > PENDING_S * 1e9:
+            self._send_status(Mode.NONE, self._stream.snapshot(time.monotonic_ns()).reason, {}, 0, OutputTimes())
 
     def _send_status(
         self, mode: Mode, reason: str, stamps_ns: dict[Sensor, int], label_stamp_ns: int, times: OutputTimes
     ) -> None:
-        snapshot = self._stream.snapshot(self._now())
+        snapshot = self._stream.snapshot(time.monotonic_ns())
         dropped = sum(self._dropped.values())
         status = OutputStatus(
             mode, reason, stamps_ns, label_stamp_ns, snapshot, times, dropped, self._drops, self._switches
@@ -225,13 +246,13 @@ class Worker:
         """Count everything that still waits as dropped, and say that no label image follows."""
         self._take(self._inbox.take(0.0))
         self._backlog.clear()
-        self._stream.flush(self._now())
+        self._stream.flush(time.monotonic_ns())
         self._collect()
         self._send_status(Mode.NONE, reason, {}, 0, OutputTimes())
         self._write_report()
 
     def _write_report(self) -> None:
-        now = self._now()
+        now = time.monotonic_ns()
         self.report = WorkerReport(
             now,
             self._stream.snapshot(now),

@@ -58,8 +58,8 @@ class Rig:
         self._collect()
 
     def give(self, item: Frame) -> None:
-        """Deliver a frame at its arrival time."""
-        self.run_until(item.arrival_ns)
+        """Deliver a frame when it has arrived and is decoded."""
+        self.run_until(item.available_ns)
         self.accepted += 1
         self.stream.accept(item, self.now)
         self._collect()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,3 +210,36 @@ def test_a_rate_that_stays_lower_for_half_a_minute_is_accepted_as_the_new_one():
     rig.play(index, 30 * 40, skip=lambda s, i: i % 2 == 1)
     assert {r.state for r in rig.stream.snapshot(rig.now).sensors.values()} == {SensorState.OK}
     assert rig.stream.mode is Mode.FUSION
+
+
+def test_depth_that_is_decoded_for_longer_than_the_timeout_is_learned_and_fused():
+    def slowly(item, index):
+        return replace(item, ready_ns=item.arrival_ns + 28 * MS) if item.sensor is DEPTH else item
+
+    rig = Rig()
+    rig.play(0, 60, lag=1 * MS, alter=slowly)
+    assert rig.modes_out[-30:] == [Mode.FUSION] * 30
+    assert all(len(o.frames) == 2 for _, o in rig.orders[-30:])
+
+
+def test_a_late_pair_of_good_frames_is_fused_though_both_sensors_have_failed_meanwhile():
+    """The stream has no mode then: the bundle has no other model. An order of no mode would be a failed inference."""
+    rig = Rig(modes=frozenset({Mode.FUSION}), config=StreamConfig(pairing_timeout_ns=60 * MS))
+    blank = np.zeros((12, 16, 3), np.uint8)
+    for index in range(40):
+        at = index * PERIOD
+        more = {"image": blank} if index % 2 else {}
+        rig.give(frame(RGB, EPOCH + at, at, **more))
+        if index:
+            rig.give(frame(DEPTH, EPOCH + at - PERIOD, at + 12 * MS))
+    assert all(o.mode is Mode.FUSION for _, o in rig.orders)
+    assert len(rig.orders) >= 10
+
+
+@pytest.mark.parametrize("rate_hz", [0.8, 2.0, 3.0])
+def test_slow_cameras_are_fused_too(rate_hz):
+    rig, period = Rig(), round(1e9 / rate_hz)
+    for index in range(30):
+        rig.give(frame(RGB, EPOCH + index * period, index * period))
+        rig.give(frame(DEPTH, EPOCH + index * period, index * period + 2 * MS))
+    assert rig.modes_out[-15:] == [Mode.FUSION] * 15

@@ -142,3 +142,15 @@ def test_depth_delayed_by_a_quarter_second_is_not_labelled_late():
             rig.give(frame(DEPTH, EPOCH + (i - 8) * PERIOD, i * PERIOD + MS))
     assert {o.mode for _, o in rig.orders[before:]} == {Mode.RGB}
     assert {d.reason for d in rig.drops} == {DropReason.LATE}
+
+
+@pytest.mark.parametrize("uptime", [RGB, DEPTH])
+def test_cameras_with_different_clocks_from_the_start_are_named_and_colour_goes_on(uptime):
+    """One driver stamps with the time since boot, the other with that of the day."""
+    rig = Rig()
+    rig.play(0, 60, alter=lambda f, i: replace(f, stamp_ns=f.stamp_ns - EPOCH + 10**12) if f.sensor is uptime else f)
+    reports = rig.stream.snapshot(rig.now).sensors
+    assert (reports[RGB].state, reports[DEPTH].state) == (SensorState.OK, SensorState.STAMPS)
+    assert "off those of rgb" in reports[DEPTH].cause
+    assert rig.modes_out[-30:] == [Mode.RGB] * 30
+    assert {d.reason for d in rig.drops[-30:]} == {DropReason.STAMP_JUMP}

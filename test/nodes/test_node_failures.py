@@ -167,3 +167,15 @@ def test_models_that_cannot_be_reloaded_are_final() -> None:
         return Script(scripts.pop())
 
     assert outcomes(Engine(load, max_errors=1), 1) == ["final"]
+
+
+def test_models_that_fail_in_their_warm_up_after_a_reload_are_final() -> None:
+    """As after the loss of a GPU: the files are there, and every run ends in the runtime's own exception."""
+    scripts = [[False]]
+
+    def load() -> Script:
+        if not scripts:
+            raise RuntimeError("device lost")
+        return Script(scripts.pop())
+
+    assert outcomes(Engine(load, max_errors=1), 1) == ["final"]

@@ -1,0 +1,123 @@
+"""The worker thread alone, with a scripted engine: slow networks, engines that break."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+
+from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
+from rgbd_seg_ros.core.health import HealthConfig
+from rgbd_seg_ros.core.records import DropReason, WorkOrder
+from rgbd_seg_ros.core.stream import StreamConfig
+from rgbd_seg_ros.inference.segmenter import Segmentation
+from rgbd_seg_ros.nodes.intake import Inbox
+from rgbd_seg_ros.nodes.pulse import Pulse
+from rgbd_seg_ros.nodes.worker import Worker
+
+RATE_HZ = 10.0
+PERIOD_NS = round(1e9 / RATE_HZ)
+
+
+@dataclass
+class Settings:
+    """What the worker reads of the node's settings."""
+
+    stream: StreamConfig = field(
+        default_factory=lambda: StreamConfig(health={s: HealthConfig(expected_rate_hz=RATE_HZ) for s in Sensor})
+    )
+    queue_size: int = 4
+    max_queue_age_ns: int = 450_000_000
+
+
+class ScriptedEngine:
+    """Does as it is told with each order."""
+
+    modes = frozenset({Mode.FUSION, Mode.RGB, Mode.DEPTH})
+    incidents, errors, last_error, backend = "", 0, "", "script"
+
+    def __init__(self, act: Callable[[WorkOrder], None]) -> None:
+        self._act = act
+        self.served: list[WorkOrder] = []
+
+    def segment(self, order: WorkOrder) -> Segmentation:
+        self.served.append(order)
+        self._act(order)
+        return Segmentation(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8), {})
+
+
+class Listener:
+    """Takes what the node would publish."""
+
+    def __init__(self) -> None:
+        self.statuses: list[DiagnosticArray] = []
+
+    def publish(self, order: WorkOrder, result: Segmentation) -> int:
+        return order.frames[0].stamp_ns
+
+    def publish_status(self, status: DiagnosticArray) -> None:
+        self.statuses.append(status)
+
+
+@dataclass
+class Bench:
+    """A worker at work."""
+
+    engine: ScriptedEngine
+    inbox: Inbox = field(default_factory=Inbox)
+    outputs: Listener = field(default_factory=Listener)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.worker = Worker(
+            Settings(),  # type: ignore[arg-type]
+            self.engine,  # type: ignore[arg-type]
+            self.outputs,  # type: ignore[arg-type]
+            self.inbox,
+            Pulse(),
+            lambda line: None,
+            lambda: self.failures.append(self.worker.failure),
+        )
+
+    def play(self, pairs: int) -> None:
+        """Two healthy cameras in real time."""
+        rng, start = np.random.default_rng(0), time.monotonic()
+        for index in range(pairs):
+            time.sleep(max(0.0, start + index / RATE_HZ - time.monotonic()))
+            now, stamp = time.monotonic_ns(), 10**18 + index * PERIOD_NS
+            self.inbox.post(Frame(Sensor.RGB, stamp, now, rng.integers(20, 200, (24, 32, 3), dtype=np.uint8)))
+            depth = rng.integers(500, 3000, (24, 32)).astype(np.uint16)
+            self.inbox.post(Frame(Sensor.DEPTH, stamp, now + 1, depth))
+
+
+def test_a_network_slower_than_the_stale_limit_does_not_make_healthy_cameras_look_silent() -> None:
+    """0.4 s an image at 10 Hz: frames are lost for want of time, but those that are labelled are pairs."""
+    bench = Bench(ScriptedEngine(lambda order: time.sleep(0.4)))
+    bench.play(30)
+    bench.worker.close()
+    served = [order.mode for order in bench.engine.served]
+    assert Mode.FUSION in served
+    assert set(served[served.index(Mode.FUSION) :]) == {Mode.FUSION}
+    assert set(bench.worker.report.dropped) <= {DropReason.OVERLOAD, DropReason.SHUTDOWN}
+
+
+def test_a_worker_that_breaks_unexpectedly_still_counts_every_frame_and_says_so() -> None:
+    def act(order: WorkOrder) -> None:
+        if len(bench.engine.served) == 8:
+            raise KeyError("a mistake in the code")
+
+    bench = Bench(ScriptedEngine(act))
+    bench.play(20)
+    while not bench.failures:
+        time.sleep(0.01)
+    bench.worker.close()
+    report = bench.worker.report
+    assert "KeyError" in bench.failures[0]
+    received = sum(sensor.received for sensor in report.snapshot.sensors.values())
+    labelled = sum(len(order.frames) for order in bench.engine.served[:-1])
+    assert received == labelled + sum(report.dropped.values())
+    assert report.dropped[DropReason.INFERENCE_ERROR] == len(bench.engine.served[-1].frames)
+    assert "KeyError" in bench.outputs.statuses[-1].status[0].message

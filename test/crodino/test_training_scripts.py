@@ -14,6 +14,7 @@ import yaml
 from rgbd_seg_ros.models import DepthEncoding
 from rgbd_seg_ros.models.preprocessing import DepthNormalizer
 from rgbd_seg_training.cli import run_script
+from rgbd_seg_training.data.photometry import DepthJitter
 from rgbd_seg_training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +134,20 @@ def test_aerial_configurations_tell_a_roof_from_the_ground(file: str) -> None:
     ground, hut, tower = (float(encode(torch.full((1, 1, 1), m))[0, 0]) for m in (120.0, 117.0, 80.5))
     assert ground - hut > 0.1
     assert hut - tower > 1.0
+
+
+@pytest.mark.parametrize(
+    ("file", "metres"),
+    [("potsdam.yaml", 110.0), ("study_aerial.yaml", 110.0), ("midair.yaml", 300.0), ("study_drone.yaml", 300.0)],
+)
+def test_outdoor_configurations_keep_distances_that_indoor_noise_would_drown(file: str, metres: float) -> None:
+    amounts = yaml.safe_load((CONFIGS / "crodino" / file).read_text())["data"]["depth"]
+    jitter = DepthJitter(**amounts)
+    for seed in range(20):
+        seen = jitter.apply(np.full((40, 40), metres, np.float32), np.random.default_rng(seed))
+        measured = seen[seen > 0]
+        assert measured.size > 0
+        assert np.abs(measured / metres - 1).max() < 0.06
 
 
 @pytest.mark.slow

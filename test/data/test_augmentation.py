@@ -61,6 +61,16 @@ def test_padding_is_missing_ignored_and_of_the_mean_colour(geometry: Geometry) -
     assert (~padded).sum() == shown[0] * shown[1]
 
 
+@given(geometries())
+def test_hha_is_padded_like_colour_since_both_are_normalised_alike(geometry: Geometry) -> None:
+    hha = np.full((*geometry.source, 3), 7, np.uint8)
+    sample = Sample("s", hha, np.ones(geometry.source, np.uint16), np.zeros(geometry.source, np.uint8), hha)
+    item = make_item(sample, 1.0, geometry, None)
+    padded = item["label"] == 255
+    assert (item["depth"][padded] == PADDING_RGB).all()
+    assert (item["depth"][~padded] == 7).all()
+
+
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.75])
 def test_colour_and_depth_show_the_same_place(scale: float, flip: bool) -> None:

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--references", type=dict[str, str], required=True, help="single-modality models likewise")
     parser.add_argument("--data", type=DataConfig, default=DataConfig(), help="images; data.validation names the split")
     parser.add_argument("--batches", type=int, default=25, help="batches to read, 0 = all")
-    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--batch_size", type=int, default=4, help="1 for images of several sizes, whatever stands here")
     parser.add_argument("--device", type=str, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=str, required=True, help="folder for analysis.json, cka.md and pictures")
     arguments = parser.parse_args(argv)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def read_raw(path: Path) -> Image:
     if image.ndim == 3:
         return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
     return image
+
+
+def png_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) from the header of a PNG file, without decoding it; None where the file is no readable PNG."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(24)
+    except OSError:
+        return None
+    if len(header) < 24 or header[:8] != b"\x89PNG\r\n\x1a\n":
+        return None
+    width, height = struct.unpack(">II", header[16:])
+    return height, width
 
 
 def write_png(path: Path, image: Image, compression: int = 1) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rgbd_seg_ros.core.frames import UNLABELLED
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.datasets.depth_codecs import decode_depth, encode_depth
-from rgbd_seg_ros.datasets.images import read_raw, read_rgb
+from rgbd_seg_ros.datasets.images import png_size, read_raw, read_rgb
 from rgbd_seg_ros.datasets.manifest import MANIFEST_NAME, Intrinsics, Manifest, read_manifest
 from rgbd_seg_ros.errors import UserError
 
@@ -101,6 +101,14 @@ class PreparedSet:
                 "prepare the set again."
             )
         return names
+
+    def has_one_size(self, split: str) -> bool:
+        """Whether all images of a split are known to have the same size: by the headers of their labels.
+
+        False also where a label is no PNG, whose header is the only one that is read.
+        """
+        sizes = {png_size(self.path("label", name)) for name in self.names(split)}
+        return len(sizes) == 1 and None not in sizes
 
     def path(self, kind: str, name: str) -> Path:
         """File of one sample; `kind` is rgb, depth, label or hha."""

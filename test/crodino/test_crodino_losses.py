@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from rgbd_seg_training.baselines.guidance import PrototypeGuidance, Seen
 from rgbd_seg_training.crodino.config import ramp
 from rgbd_seg_training.crodino.correspondence import other_view_grid, sample_other_view
 from rgbd_seg_training.crodino.losses import class_prototypes, info_nce, mutual_divergence, orthogonality
@@ -103,3 +104,32 @@ def test_the_other_view_shows_the_same_source_place(seed: int) -> None:
 def test_the_ramp_rises_from_zero_to_one() -> None:
     assert [ramp(p, (0.2, 0.6)) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([0, 0, 0.5, 1, 1])
     assert ramp(0.0, (0.0, 0.0)) == 1.0
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds)
+def test_the_other_view_is_found_to_a_thousandth_of_a_pixel_under_autocast(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    options = GeometryOptions((480, 640), scales=(0.75, 2.0), between=True)
+    own, other = (torch.from_numpy(options.draw((480, 640), rng).matrix())[None] for _ in range(2))
+    plain = other_view_grid(own.double(), other.double(), (480, 640), (15, 20))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = other_view_grid(own, other, (480, 640), (15, 20))
+    assert mixed.dtype == torch.float32
+    assert float((mixed - plain).abs().max()) * 320 < 1e-3 * max(1.0, float(plain.abs().max()))
+
+
+def test_contrast_and_prototypes_are_as_exact_under_autocast_as_without() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b, more = (torch.randn(n, 64, generator=generator) for n in (32, 32, 100))
+    more = functional.normalize(more, dim=1)
+    features = torch.randn(2, 16, 8, 8, generator=generator) + 3
+    label = torch.randint(0, 5, (2, 64, 64), generator=generator)
+    student, teacher = (Seen(f, f) for f in (features, features.flip(1).square()))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = [info_nce(a, b, 0.07, (more, more)), class_prototypes(features, label, 5)[0]]
+        mixed.append(PrototypeGuidance(5)(student, teacher, label))
+    plain = [info_nce(a, b, 0.07, (more, more)), class_prototypes(features, label, 5)[0]]
+    plain.append(PrototypeGuidance(5)(student, teacher, label))
+    for ours, expected in zip(mixed, plain, strict=True):
+        assert torch.equal(ours, expected)

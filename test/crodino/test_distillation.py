@@ -14,6 +14,7 @@ from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model, save_
 from rgbd_seg_training.approaches import MethodConfig, build_method
 from rgbd_seg_training.baselines import DistillConfig, DistillMethod
 from rgbd_seg_training.baselines.guidance import FeatureGuidance, LogitGuidance, PrototypeGuidance, Seen
+from rgbd_seg_training.crodino import CrodinoConfig
 from rgbd_seg_training.settings import ModelConfig
 
 OPTIONS = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
@@ -96,3 +97,20 @@ def test_every_approach_is_built_by_name(tmp_path: Path) -> None:
 def test_a_missing_teacher_is_told_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"--method\.teacher"):
         build_method(MethodConfig("kd"), ModelConfig("lightfpn", "resnet10t"), ModelConfig("cmx"), CLASSES)
+
+
+def test_each_model_starts_from_the_same_weights_in_joint_and_in_single_training() -> None:
+    model, fusion = ModelConfig("lightfpn", "resnet10t", options=OPTIONS), ModelConfig("cmx")
+
+    def start(config: MethodConfig) -> tuple[dict[str, dict[str, torch.Tensor]], torch.Tensor]:
+        torch.manual_seed(3)
+        models = build_method(config, model, fusion, CLASSES).deployable()
+        return {name: network.state_dict() for name, network in models.items()}, torch.rand(1)
+
+    off = CrodinoConfig(w_aux=0, w_con=0, w_disc=0, w_orth=0)  # nothing else draws random numbers
+    joint, drawn = start(MethodConfig("crodino", crodino=off))
+    for modality in ("rgb", "depth"):
+        alone, _ = start(MethodConfig("single", modality))  # type: ignore[arg-type]
+        for name, value in alone[modality].items():
+            assert torch.equal(joint[modality][name], value), name
+    assert torch.equal(drawn, start(MethodConfig("single", "rgb"))[1])

@@ -6,21 +6,25 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from scipy import stats
 
+import compare
+from rgbd_seg_ros.datasets import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.config import TrainConfig
 from rgbd_seg_training.optim import OptimizerConfig
 from rgbd_seg_training.settings import DataConfig, ModelConfig
 from rgbd_seg_training.study.plan import StudyConfig, plan
 from rgbd_seg_training.study.probe import linear_probe
-from rgbd_seg_training.study.records import RecordFile
+from rgbd_seg_training.study.records import RecordFile, learning_settings
 from rgbd_seg_training.study.statistics import summarise
 from rgbd_seg_training.study.study import run_study
 
+ROOT = Path(__file__).resolve().parents[2]
 NARROW = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
 
 
@@ -123,6 +127,44 @@ def test_records_of_other_settings_are_refused_by_name(striped_set: Path, tmp_pa
     other = dataclasses.replace(config, data=dataclasses.replace(config.data, flip=0.25))
     with pytest.raises(UserError, match=r"data\.flip"):
         run_study(other, tmp_path / "b", print, RecordFile(tmp_path / "records.jsonl"))
+
+
+def test_a_record_does_not_pass_for_a_run_with_an_option_that_it_does_not_name(
+    striped_set: Path, tmp_path: Path
+) -> None:
+    config = study(striped_set, variants={"single": {"approach": "single"}}, seeds=[0], modalities=["rgb"])
+    (job,) = plan(config, tmp_path)[1]
+    settings = {k: v for k, v in learning_settings(config, job).items() if not k.startswith(("data.", "train."))}
+    records = RecordFile(None)
+    records.add({"variant": "single", "modality": "rgb", "seed": 0, "settings": settings})
+    changes = {"train": dataclasses.replace(job.train, epochs=500, batch_size=8, optimizer=OptimizerConfig())}
+    plain = dataclasses.replace(job, data=DataConfig(root=str(striped_set)), **changes)
+    assert records.find(config, plain) is not None
+    for name, value in {"depth": {"noise": 0.0}, "color": None, "flip": 0.25}.items():
+        other = dataclasses.replace(plain, data=dataclasses.replace(plain.data, **{name: value}))
+        with pytest.raises(UserError, match=rf"data\.{name}"):
+            records.find(config, other)
+
+
+@pytest.mark.parametrize(
+    ("file", "config"),
+    [("crodino_rooms.jsonl", "crodino/study_rooms.yaml"), ("primkd_rooms.jsonl", "primkd/study_rooms.yaml")],
+)
+def test_shipped_records_belong_to_the_shipped_configurations(
+    file: str, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser = compare.build_parser()
+    given = ["--out", "x", "--config", str(ROOT / "training" / "configs" / config), "--data.root", str(tmp_path)]
+    arguments = parser.instantiate(parser.parse_args(given))
+    chosen = StudyConfig(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(StudyConfig)})
+    lines = [json.loads(line) for line in (ROOT / "docs" / "results" / file).read_text().splitlines()]
+    values = next(line["values"] for line in lines if "values" in line)
+    source = {k.removeprefix("set_source."): v for k, v in values.items() if k.startswith("set_source.")}
+    manifest = SimpleNamespace(name=values["set"], source=source)
+    monkeypatch.setattr(PreparedSet, "open", lambda root: SimpleNamespace(manifest=manifest))
+    teachers, runs = plan(chosen, tmp_path)
+    records = RecordFile(ROOT / "docs" / "results" / file)
+    assert len(records.done(chosen, [*teachers, *runs])) == sum("variant" in line for line in lines)
 
 
 def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:

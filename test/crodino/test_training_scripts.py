@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,10 +12,15 @@ import pytest
 import torch
 import yaml
 
+from rgbd_seg_ros.datasets.images import read_raw, write_png
 from rgbd_seg_ros.models import DepthEncoding
 from rgbd_seg_ros.models.preprocessing import DepthNormalizer
+from rgbd_seg_training.bundle_recipe import BundleConfig, Recipe, WarmConfig
 from rgbd_seg_training.cli import run_script
+from rgbd_seg_training.config import TrainConfig
+from rgbd_seg_training.data.photometry import DepthJitter
 from rgbd_seg_training.run_folder import RunFolder
+from rgbd_seg_training.settings import DataConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "training"))
@@ -54,6 +60,16 @@ def test_train_crodino_leaves_models_metrics_and_the_whole_configuration(striped
     assert settings["train"]["optimizer"]["power"] == 0.9
     assert run.metrics.read_text().count("\n") == 3
     assert "val/miou_rgb" in run.read_result()["validation"]
+
+
+def test_a_set_with_images_of_several_sizes_is_trained_on_and_validated(striped_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(striped_set, tmp_path / "set", ignore=shutil.ignore_patterns(".packed"))
+    for kind in ("rgb", "depth", "label"):
+        path = tmp_path / "set" / kind / "val_1.png"
+        write_png(path, read_raw(path)[:48])
+    more = ("--method.approach", "single", "--train.epochs", "1")
+    train_crodino.main(options(tmp_path / "set", tmp_path / "run", *more))
+    assert "val/miou_rgb" in RunFolder(tmp_path / "run").read_result()["validation"]
 
 
 def test_evaluate_scores_a_saved_model_with_pictures(striped_set: Path, tmp_path: Path) -> None:
@@ -135,13 +151,41 @@ def test_aerial_configurations_tell_a_roof_from_the_ground(file: str) -> None:
     assert hut - tower > 1.0
 
 
+@pytest.mark.parametrize(
+    ("file", "metres"),
+    [("potsdam.yaml", 110.0), ("study_aerial.yaml", 110.0), ("midair.yaml", 300.0), ("study_drone.yaml", 300.0)],
+)
+def test_outdoor_configurations_keep_distances_that_indoor_noise_would_drown(file: str, metres: float) -> None:
+    amounts = yaml.safe_load((CONFIGS / "crodino" / file).read_text())["data"]["depth"]
+    jitter = DepthJitter(**amounts)
+    for seed in range(20):
+        seen = jitter.apply(np.full((40, 40), metres, np.float32), np.random.default_rng(seed))
+        measured = seen[seen > 0]
+        assert measured.size > 0
+        assert np.abs(measured / metres - 1).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("train", "steps", "epochs"),
+    [(TrainConfig(steps=0, epochs=10), (0, 0), (4, 6)), (TrainConfig(steps=50, epochs=10), (20, 30), (10, 10))],
+)
+def test_a_recipe_without_steps_divides_its_epochs_between_the_phases(
+    train: TrainConfig,
+    steps: tuple[int, int],
+    epochs: tuple[int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phases: list[TrainConfig] = []
+    monkeypatch.setattr(Recipe, "_fit_phase", lambda self, name, build, train, data: phases.append(train))
+    Recipe(BundleConfig(minutes=0, warm=WarmConfig(share=0.4), train=train), tmp_path, report=print).teacher()
+    assert tuple(p.steps for p in phases) == steps
+    assert tuple(p.epochs for p in phases) == epochs
+
+
 @pytest.mark.slow
 def test_the_bundle_recipe_trains_exports_and_scores_in_one_go(striped_set: Path, tmp_path: Path) -> None:
     """On ready images in place of scenes: the stages themselves, their order and their results."""
-    from rgbd_seg_training.bundle_recipe import BundleConfig, Recipe, WarmConfig
-    from rgbd_seg_training.config import TrainConfig
-    from rgbd_seg_training.settings import DataConfig
-
     work = tmp_path / "work"
     work.mkdir()
     for name in ("scenes", "scenes_test"):

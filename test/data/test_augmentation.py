@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from rgbd_seg_ros.datasets import PreparedSet, Sample
+from rgbd_seg_ros.datasets.images import write_png
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.data.augmentation import PADDING_RGB, Augmentation, make_item
 from rgbd_seg_training.data.dataset import SegmentationDataset
 from rgbd_seg_training.data.geometry import Geometry, GeometryOptions, overlap
 from rgbd_seg_training.data.photometry import ColorJitter, DepthJitter
+from rgbd_seg_training.loading import validation_loader
+from rgbd_seg_training.settings import DataConfig, open_data
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -59,6 +63,16 @@ def test_padding_is_missing_ignored_and_of_the_mean_colour(geometry: Geometry) -
     np.testing.assert_array_equal(padded, (item["rgb"] == PADDING_RGB).all(-1))
     shown = [min(s, n) for s, n in zip(geometry.scaled, geometry.size, strict=True)]
     assert (~padded).sum() == shown[0] * shown[1]
+
+
+@given(geometries())
+def test_hha_is_padded_like_colour_since_both_are_normalised_alike(geometry: Geometry) -> None:
+    hha = np.full((*geometry.source, 3), 7, np.uint8)
+    sample = Sample("s", hha, np.ones(geometry.source, np.uint16), np.zeros(geometry.source, np.uint8), hha)
+    item = make_item(sample, 1.0, geometry, None)
+    padded = item["label"] == 255
+    assert (item["depth"][padded] == PADDING_RGB).all()
+    assert (item["depth"][~padded] == 7).all()
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -182,16 +196,41 @@ def test_every_cache_gives_the_images_as_they_are(small_set: PreparedSet, cache:
     np.testing.assert_array_equal(item["label"], sample.label)
 
 
-def test_a_packed_set_notices_mixed_sizes(tmp_path: Path, small_set: PreparedSet) -> None:
-    import shutil
-
-    from rgbd_seg_ros.datasets.images import write_png
-
+@pytest.fixture
+def mixed(tmp_path: Path, small_set: PreparedSet) -> PreparedSet:
+    """The small set with one smaller image in `train` and one in `val`."""
     shutil.copytree(small_set.root, tmp_path / "mixed", ignore=shutil.ignore_patterns(".packed"))
-    odd = random_sample("t1", 9, 10, 12)
-    for kind, image in (("rgb", odd.rgb), ("depth", odd.depth), ("label", odd.label)):
-        write_png(tmp_path / "mixed" / kind / "t1.png", image)
-    mixed = PreparedSet.open(tmp_path / "mixed")
+    for name in ("t1", "v1"):
+        odd = random_sample(name, 9, 10, 12)
+        for kind, image in (("rgb", odd.rgb), ("depth", odd.depth), ("label", odd.label)):
+            write_png(tmp_path / "mixed" / kind / f"{name}.png", image)
+    return PreparedSet.open(tmp_path / "mixed")
+
+
+def test_images_of_several_sizes_are_validated_one_by_one(mixed: PreparedSet, small_set: PreparedSet) -> None:
+    sizes = {}
+    for prepared in (mixed, small_set):
+        data, _ = open_data(DataConfig(str(prepared.root), size=(16, 16), validation_limit=2), decoupled=False)
+        loader = validation_loader(data, batch=2, workers=0)
+        assert loader is not None
+        sizes[prepared.root.name] = [tuple(batch["label"].shape) for batch in loader]
+    assert sizes == {"mixed": [(1, 24, 32), (1, 10, 12)], "small": [(2, 24, 32)]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cache": "memory", "size": (12, 16)},
+        {"size": (12, 16)},
+        {"augmentation": Augmentation(GeometryOptions((8, 8)))},
+    ],
+)
+def test_images_brought_to_one_size_are_stacked(mixed: PreparedSet, options: dict) -> None:
+    assert SegmentationDataset(mixed, "val", **options).has_one_size()
+    assert not SegmentationDataset(mixed, "val").has_one_size()
+
+
+def test_a_packed_set_notices_mixed_sizes(mixed: PreparedSet) -> None:
     with pytest.raises(UserError, match="name a common size"):
         SegmentationDataset(mixed, "train", cache="memory")
     assert SegmentationDataset(mixed, "train", cache="memory", size=(12, 16))[1]["rgb"].shape == (12, 16, 3)

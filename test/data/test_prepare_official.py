@@ -14,7 +14,9 @@ from official_files import write_midair, write_nyu, write_potsdam, write_sunrgbd
 import prepare
 from rgbd_seg_ros.core.label_sets import NYU40_TO_NYU13
 from rgbd_seg_ros.datasets import PreparedSet
+from rgbd_seg_ros.datasets.depth_codecs import decode_depth
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.hha import encode_hha
 from rgbd_seg_training.data.sources import midair, nyu, potsdam, sunrgbd
 from rgbd_seg_training.data.sources.check import check_set
 
@@ -86,6 +88,20 @@ def test_sun_reads_rotated_depth_referenced_labels_and_server_paths(tmp_path: Pa
         np.testing.assert_array_equal(sample.label, np.where(stored == 0, 255, stored - 1))
     camera = prepared.camera("00002")
     assert camera is not None and (camera.width, camera.height, camera.fx, camera.cy) == (28, 20, 529.5, 265.0)
+
+
+@pytest.mark.parametrize("depth", ["bfx", "raw"])
+def test_sun_makes_hha_of_filled_depth_with_normals_from_measured_pixels(tmp_path: Path, depth: str) -> None:
+    write_sunrgbd(tmp_path / "source")
+    folder = tmp_path / "source/SUNRGBD/kv1/b3do/img_0063"
+    raw = cv2.imread(str(folder / "depth/d.png"), cv2.IMREAD_UNCHANGED)
+    filled = np.where(raw == 0, np.uint16(3000 << 3), raw)
+    assert cv2.imwrite(str(folder / "depth_bfx/d.png"), filled)
+    options = sunrgbd.SunOptions(depth=depth, hha=True)
+    sample = sunrgbd.prepare_sunrgbd(tmp_path / "source", tmp_path / "out", options, workers=1).read("00003", hha=True)
+    metres, measured = (decode_depth(image, "sunrgbd") for image in (filled, raw))
+    np.testing.assert_array_equal(sample.hha, encode_hha(metres, (529.5, 529.5, 365.0, 265.0), measured > 0))
+    assert (sample.depth == 0).any() == (depth == "raw")
 
 
 def test_sun_names_a_missing_image(tmp_path: Path) -> None:

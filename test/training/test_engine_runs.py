@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from safetensors.torch import load_file
 from toy_training import ToyMethod, toy_config, toy_data
 
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_training.callbacks import MovingAverage
 from rgbd_seg_training.config import TrainConfig
 from rgbd_seg_training.fit import fit, seed_everything
 from rgbd_seg_training.optim import OptimizerConfig
@@ -38,11 +42,16 @@ class InterruptedMethod(ToyMethod):
 
 
 def train(
-    run: Path, config: TrainConfig, build: Callable[[], ToyMethod] = ToyMethod, resume: bool = False
+    run: Path,
+    config: TrainConfig,
+    build: Callable[[], ToyMethod] = ToyMethod,
+    resume: bool = False,
+    validated: bool = True,
 ) -> ToyMethod:
     seed_everything(config)
     method = build()
-    fit(method, toy_data(), config, RunFolder(run), {"train": config}, resume=resume, report=print)
+    data = toy_data() if validated else replace(toy_data(), validation=None)
+    fit(method, data, config, RunFolder(run), {"train": config}, resume=resume, report=print)
     return method
 
 
@@ -58,7 +67,15 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"ema": 0.9}, {"accumulate": 2}, {"epoch_steps": 3, "steps": 12}, {"precision": "bf16-mixed"}]
+    "changes",
+    [
+        {},
+        {"ema": 0.9},
+        {"accumulate": 2},
+        {"epoch_steps": 3, "steps": 12},
+        {"precision": "bf16-mixed"},
+        {"validate_every": 3},
+    ],
 )
 def test_an_interrupted_run_ends_in_the_same_weights_as_an_unbroken_one(tmp_path: Path, changes: dict) -> None:
     config = toy_config(**changes)
@@ -66,6 +83,17 @@ def test_an_interrupted_run_ends_in_the_same_weights_as_an_unbroken_one(tmp_path
     with pytest.raises(PowerCutError):
         train(tmp_path / "cut", config, lambda: InterruptedMethod(at=8))
     resumed = train(tmp_path / "cut", config, build_after_other_draws, resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+def test_an_interrupted_run_without_validation_ends_in_the_same_weights_as_an_unbroken_one(tmp_path: Path) -> None:
+    config = toy_config()
+    whole = train(tmp_path / "whole", config, validated=False)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "cut", config, lambda: InterruptedMethod(at=8), validated=False)
+    resumed = train(tmp_path / "cut", config, build_after_other_draws, resume=True, validated=False)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
@@ -104,6 +132,32 @@ def test_early_stop_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) < 50
 
 
+@pytest.mark.parametrize(
+    ("changes", "validated"), [({"epochs": 5}, [10, 20, 25]), ({"steps": 18}, [10, 18]), ({"keep": "best"}, [10, 20])]
+)
+def test_figures_of_validation_stand_where_it_ran_and_the_last_step_is_always_validated(
+    tmp_path: Path, changes: dict, validated: list[int]
+) -> None:
+    train(tmp_path, toy_config(validate_every=2, **changes))
+    assert [int(row["step"]) for row in rows(tmp_path) if row["val/miou"]] == validated
+    result = RunFolder(tmp_path).read_result()
+    assert result["validation"]["step"] == result["steps"] == validated[-1]
+
+
+def test_a_time_limit_with_several_processes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.minutes with 2 processes"):
+        train(tmp_path / "run", toy_config(minutes=1.0, devices=2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_average_of_weights_lives_on_the_device_that_trains() -> None:
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    average = MovingAverage(0.9)
+    average.setup(trainer, LightningModule(), "fit")  # type: ignore[arg-type]
+    assert average._average_model is not None
+    assert average._average_model.n_averaged.device.type == "meta"
+
+
 def test_a_finished_run_is_returned_without_training(tmp_path: Path) -> None:
     train(tmp_path, toy_config())
     method = train(tmp_path, toy_config(), lambda: InterruptedMethod(at=0), resume=True)
@@ -121,6 +175,8 @@ def test_resuming_with_other_settings_names_the_setting(tmp_path: Path) -> None:
     train(tmp_path, toy_config())
     with pytest.raises(UserError, match="batch_size"):
         train(tmp_path, toy_config(batch_size=5), resume=True)
+    with pytest.raises(UserError, match=r"train\.devices=1 and cannot resume with 2"):
+        train(tmp_path, toy_config(devices=2), resume=True)
 
 
 def test_a_method_with_loaded_models_in_eval_mode_trains_in_train_mode(tmp_path: Path) -> None:

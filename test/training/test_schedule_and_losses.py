@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from toy_training import ToyMethod
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.config import TrainConfig
+from rgbd_seg_training.data.photometry import DepthJitter
+from rgbd_seg_training.devices import process_count
 from rgbd_seg_training.losses import segmentation_loss, sparse_labels
 from rgbd_seg_training.method import freeze
 from rgbd_seg_training.optim import OptimizerConfig, parameter_groups, rate_factor
@@ -81,7 +84,19 @@ def test_sparse_labels_reach_every_pixel_in_time_and_leave_images_alone() -> Non
     assert seen == set(range(16))
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 0}, {"ema": 1.0}, {"batch_size": 0}, {"label_stride": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"ema": 1.0},
+        {"batch_size": 0},
+        {"label_stride": 0},
+        {"devices": 0},
+        {"devices": -1},
+        {"devices": "all"},
+        {"devices": "0,1"},
+    ],
+)
 def test_settings_out_of_range_are_refused_by_name(changes: dict) -> None:
     with pytest.raises(UserError, match=next(iter(changes))):
         TrainConfig(**changes)
@@ -93,3 +108,64 @@ def test_machine_settings_may_change_between_the_parts_of_a_run(tmp_path: Path) 
     run.open({"train": {"threads": 8, "lr": 0.1}}, resume=True)
     with pytest.raises(UserError, match=r"train\.lr"):
         run.open({"train": {"threads": 8, "lr": 0.2}}, resume=True)
+
+
+def test_a_run_has_one_process_unless_told_otherwise() -> None:
+    assert process_count(TrainConfig().devices, TrainConfig().accelerator) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "accelerator", "count"),
+    [(3, "cpu", 3), ("2", "gpu", 2), ("auto", "auto", 4), ("auto", "gpu", 4), ("auto", "cuda", 4), ("auto", "cpu", 1)],
+)
+def test_devices_are_counted_before_anything_depends_on_them(
+    devices: int | str, accelerator: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert process_count(devices, accelerator) == count
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert process_count(devices, accelerator) == (1 if devices == "auto" else count)
+
+
+def test_a_run_resumes_with_the_same_number_of_processes_however_it_is_written(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for devices in (1, "1", "auto"):
+        run.open({"train": {"devices": devices, "accelerator": "cpu"}}, resume=True)
+    with pytest.raises(UserError, match=r"train\.devices=1"):
+        run.open({"train": {"devices": 2, "accelerator": "cpu"}}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "name"),
+    [
+        ({"data": {"depth": {}}}, {"data": {"depth": {"noise": 0.0}}}, r"data\.depth\.noise"),
+        ({"data": {"color": {}}}, {"data": {"color": None}}, r"data\.color"),
+        ({"data": {"color": None}}, {"data": {"color": {"hue": 0.1}}}, r"data\.color"),
+        ({"data": {"depth": {"noise": 0.0}}}, {"data": {"depth": {}}}, r"data\.depth\.noise"),
+        ({"train": {}}, {"train": {"ema": 0.9}}, r"train\.ema"),
+        ({"model": {"options": {}}}, {"model": {"options": {"width": 3}}}, r"model\.options\.width"),
+        ({"method": {}}, {"method": {"crodino": {"queue": 7}}}, r"method\.crodino\.queue"),
+    ],
+)
+def test_an_option_that_only_one_part_of_a_run_names_is_refused_unless_at_its_default(
+    tmp_path: Path, before: dict, now: dict, name: str
+) -> None:
+    run = RunFolder(tmp_path)
+    run.open(before, resume=False)
+    with pytest.raises(UserError, match=name):
+        run.open(now, resume=True)
+
+
+def test_an_option_that_is_new_to_a_run_may_stand_at_its_default(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open({"train": {"epochs": 3}, "data": {"depth": {}}}, resume=False)
+    train = {"epochs": 3, "compile": "", "sync_batchnorm": True, "optimizer": {"power": 0.9, "betas": (0.9, 0.999)}}
+    data = {"depth": {"noise": DepthJitter().noise}, "color": {}}
+    run.open({"train": train, "data": data, "method": {"crodino": {"queue": 0}}}, resume=True)
+
+
+def test_settings_that_older_code_pickled_train_with_the_defaults_of_newer_options() -> None:
+    old = object.__new__(TrainConfig)
+    old.__dict__.update({k: v for k, v in vars(TrainConfig()).items() if k not in ("sync_batchnorm", "compile")})
+    assert pickle.loads(pickle.dumps(old)).sync_batchnorm is True

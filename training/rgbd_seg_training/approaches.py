@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import load_model
@@ -18,6 +23,7 @@ from .single import SingleMethod
 
 Approach = Literal["crodino", "single", "kd", "kdnet", "masked", "protokd", "primkd"]
 Modality = Literal["rgb", "depth", "fusion"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,22 @@ def needs_teacher(approach: str) -> bool:
     return approach not in ("crodino", "single")
 
 
+def build_alike(builders: Sequence[Callable[[], Network]]) -> list[Network]:
+    """Networks that all begin from the same state of torch's generator.
+
+    So each has the weights that it would have if it were built alone: the depth model of joint training starts where
+    the depth model of single training with the same seed starts, and a comparison compares methods, not starts. The
+    generator goes on as if the first alone had been built.
+    """
+    state = torch.get_rng_state()
+    networks = [builder() for builder in builders[:1]]
+    for builder in builders[1:]:
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)
+            networks.append(builder())
+    return networks
+
+
 def build_method(config: MethodConfig, model: ModelConfig, fusion: ModelConfig, num_classes: int) -> Method:
     """The method, with new models.
 
@@ -61,7 +83,7 @@ def build_method(config: MethodConfig, model: ModelConfig, fusion: ModelConfig, 
         UserError: a teacher is needed and none is named, or the options do not fit together.
     """
     if config.approach == "crodino":
-        rgb, depth = (model.build((m,), num_classes) for m in ("rgb", "depth"))
+        rgb, depth = build_alike([partial(model.build, (m,), num_classes) for m in ("rgb", "depth")])
         return CrodinoMethod(rgb, depth, config.crodino)
     if config.approach == "single" and config.modality == "fusion":
         return SingleMethod(fusion.build(("rgb", "depth"), num_classes))

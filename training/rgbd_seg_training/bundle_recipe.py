@@ -6,6 +6,7 @@ import gc
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model, load_model
 
+from .approaches import build_alike
 from .bundle_score import score_bundle, table
 from .config import TrainConfig
 from .crodino import CrodinoConfig, CrodinoMethod
@@ -142,8 +144,17 @@ class Networks(Protocol):
 Build = Callable[[Networks], Method]
 
 
+def _pair(networks: Networks) -> tuple[SegmentationModel, SegmentationModel]:
+    rgb, depth = build_alike([partial(networks, mode) for mode in ("rgb", "depth")])
+    return rgb, depth
+
+
 def _part(train: TrainConfig, share: float) -> TrainConfig:
-    return replace(train, minutes=train.minutes * share, steps=max(1, round(train.steps * share)))
+    """Settings of a phase that takes `share` of a run, of its steps or, where those are 0, of its epochs."""
+    train = replace(train, minutes=train.minutes * share)
+    if train.steps > 0:
+        return replace(train, steps=max(1, round(train.steps * share)))
+    return replace(train, epochs=max(1, round(train.epochs * share)))
 
 
 class Recipe:
@@ -201,10 +212,7 @@ class Recipe:
 
     def crodino(self) -> None:
         """Train the RGB and the depth model together."""
-        self._fit(
-            "crodino",
-            lambda networks: CrodinoMethod(networks("rgb"), networks("depth"), self._config.crodino),
-        )
+        self._fit("crodino", lambda networks: CrodinoMethod(*_pair(networks), self._config.crodino))
 
     def _baseline(self, mode: str) -> None:
         """Train one model alone for as many steps as the stage that it is compared with took."""

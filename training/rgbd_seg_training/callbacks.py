@@ -22,7 +22,7 @@ class MovingAverage(WeightAveraging):
     """Exponential moving average of weights and buffers, validated and saved in place of the raw weights.
 
     The decay starts low and rises to `decay`: min(decay, (1 + n) / (10 + n)) at update n, so that short runs
-    do not drag their first weights along.
+    do not drag their first weights along. The average lives on the device that trains.
     """
 
     def __init__(self, decay: float) -> None:
@@ -37,9 +37,15 @@ class MovingAverage(WeightAveraging):
 
         super().__init__(multi_avg_fn=average)
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the average when the fit begins."""
+        # Lightning would take the module's device, still the CPU here: every step would copy all weights there.
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
 
 class CsvHistory(pl.Callback):
-    """One row of figures per epoch in `metrics.csv`.
+    """One row of figures per epoch in `metrics.csv`; figures of a validation stand in the epoch that it belongs to.
 
     The rows are part of the checkpoint: a resumed run continues the table where its checkpoint ends.
     """
@@ -47,6 +53,11 @@ class CsvHistory(pl.Callback):
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: list[dict[str, float]] = []
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember that this epoch has figures of its own; Lightning keeps those of the last validation for ever."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's figures and write the table anew."""
@@ -55,8 +66,9 @@ class CsvHistory(pl.Callback):
         figures = {
             name.removesuffix("_epoch"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if not name.endswith("_step")
+            if not name.endswith("_step") and (self._validated or not name.startswith("val/"))
         }
+        self._validated = False
         self.rows.append({"step": trainer.global_step, **dict(sorted(figures.items()))})
         if trainer.is_global_zero:
             write_atomically(self._path, self._table())

@@ -7,6 +7,7 @@ from typing import Literal
 
 from rgbd_seg_ros.errors import UserError
 
+from .devices import process_count
 from .optim import OptimizerConfig
 
 
@@ -19,14 +20,15 @@ class TrainConfig:
         steps: optimiser steps, 0 = by `epochs`.
         minutes: wall-clock limit of the whole run over all its parts; the learning-rate curve then follows whichever
             of steps and time is further, so that the run always ends annealed. 0 = none. Runs with a limit are not
-            reproducible bit for bit.
+            reproducible bit for bit, and have one process.
         epoch_steps: optimiser steps between validations and checkpoints, 0 = one pass over the training split; a sample
             that comes twice in one such epoch is augmented alike.
         batch_size: samples per process and backward pass.
         accumulate: backward passes per optimiser step.
         precision: arithmetic of the forward pass, by Lightning's names.
         accelerator: `auto`, `cpu`, `gpu`...
-        devices: number of processes with a device each, or `auto`.
+        devices: number of processes with a device each, or `auto`: every GPU of the machine.
+        sync_batchnorm: batch norms take the statistics of all processes; torch can do so on GPUs only.
         ema: decay of the moving average of weights that is validated and saved, 0 = none.
         validate_every: epochs between validations.
         patience: validations without a better mean IoU before the run ends early, 0 = never.
@@ -51,7 +53,7 @@ class TrainConfig:
     accumulate: int = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
-    devices: int | str = "auto"
+    devices: int | str = 1
     ema: float = 0.0
     validate_every: int = 1
     patience: int = 0
@@ -64,12 +66,15 @@ class TrainConfig:
     compile: str = ""
     log_every: int = 10
     gradient_shares_every: int = 0
+    sync_batchnorm: bool = True
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every", "label_stride"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} is {getattr(self, name)}; give at least 1.")
+        if self.devices != "auto":  # which is counted when the run begins
+            process_count(self.devices, self.accelerator)
         if not 0 <= self.ema < 1:
             raise UserError(f"train.ema is {self.ema}; give a decay from 0 (off) to below 1.")
 

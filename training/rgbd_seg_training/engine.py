@@ -120,8 +120,11 @@ class Engine(pl.LightningModule):
             restore_random_states(self._random_states)
             self._random_states = None
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set learning rate and ramps."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
+        """Set learning rate and ramps; -1 skips a batch that no epoch has."""
+        if batch_idx >= self.steps_per_epoch * self._config.accumulate:
+            # Lightning resumes inside the finished epoch and, unless that one had a validation, would train on.
+            return -1
         self._clock()
         progress = min(self.run_progress, 1.0)
         rate = self._config.optimizer.lr * rate_factor(progress, self._config.optimizer)
@@ -129,6 +132,7 @@ class Engine(pl.LightningModule):
             group["lr"] = rate
         self.method.set_progress(progress)
         self._step_began = time.monotonic()
+        return None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the weighted terms, each of them logged."""
@@ -156,11 +160,12 @@ class Engine(pl.LightningModule):
         self.log("loss", scale, prog_bar=True, logger=False, batch_size=self._config.batch_size)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """End the run when its time is up."""
+        """End the run when its time is up; the last weights are validated, whatever `train.validate_every` says."""
         self._clock()
         self.stepping_s += time.monotonic() - self._step_began
         if self.run_progress >= 1.0:
             self.trainer.should_stop = True
+            self.trainer.check_val_every_n_epoch = 1  # Lightning asks right after this
 
     # Validation
 

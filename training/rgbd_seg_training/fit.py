@@ -14,10 +14,12 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models.checkpoint import save_model
 
 from .callbacks import CsvHistory, EpochLines, MovingAverage, ProgressBar
 from .config import TrainConfig
+from .devices import on_gpu, process_count
 from .engine import Engine
 from .loading import TrainingData
 from .method import Method
@@ -58,6 +60,12 @@ def fit(
     Raises:
         UserError: the run folder belongs to another run, or an option is unusable.
     """
+    processes = process_count(config.devices, config.accelerator)
+    if config.minutes > 0 and processes > 1:
+        raise UserError(
+            f"train.minutes with {processes} processes would let their clocks part and hang; give train.steps or "
+            "train.epochs, or --train.devices 1."
+        )
     # Further processes of a distributed run start this function anew, inside the folder that the first has opened.
     checkpoint = run.open(settings, resume) if getattr(rank_zero_only, "rank", 0) == 0 else run.checkpoint()
     if run.finished:
@@ -68,7 +76,7 @@ def fit(
     history = CsvHistory(run.metrics)
     average = MovingAverage(config.ema) if config.ema > 0 else None
     observer = EpochLines(run.path.name, history, report) if report else ProgressBar()
-    trainer = _trainer(config, run, data, [history, *([average] if average else []), observer])
+    trainer = _trainer(config, processes, run, data, [history, *([average] if average else []), observer])
     started = time.monotonic()
     method.train()  # Models that were loaded from disk come in eval mode, and Lightning leaves modes as they are.
     trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
@@ -86,7 +94,9 @@ def fit(
     return result
 
 
-def _trainer(config: TrainConfig, run: RunFolder, data: TrainingData, observers: Sequence[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    config: TrainConfig, processes: int, run: RunFolder, data: TrainingData, observers: Sequence[pl.Callback]
+) -> pl.Trainer:
     best = ModelCheckpoint(
         run.checkpoints,
         "best",
@@ -102,13 +112,13 @@ def _trainer(config: TrainConfig, run: RunFolder, data: TrainingData, observers:
         if config.keep == "best":
             callbacks.append(best)
     callbacks.append(last)
-    processes = config.devices if isinstance(config.devices, int) else 1
     return pl.Trainer(
         default_root_dir=run.path,
         accelerator=config.accelerator,
-        devices=config.devices,
+        devices=processes,
         # Terms that a ramp leaves out have parameters without gradients in that step.
         strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+        sync_batchnorm=config.sync_batchnorm and processes > 1 and on_gpu(config.accelerator),
         precision=config.precision,
         max_epochs=-1,
         max_steps=config.total_steps(len(data.train), processes),

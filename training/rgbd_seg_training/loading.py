@@ -13,7 +13,7 @@ from rgbd_seg_ros.errors import UserError
 
 
 class SampleSource(Protocol):
-    """What the engine needs of a data set; `set_epoch(epoch)` is called where it exists."""
+    """What the engine needs of a data set; `set_epoch(epoch)` and `has_one_size()` are called where they exist."""
 
     def __len__(self) -> int: ...
 
@@ -85,9 +85,15 @@ def training_loader(
 def validation_loader(
     data: TrainingData, *, batch: int, workers: int, rank: int = 0, world: int = 1
 ) -> DataLoader[Any] | None:
-    """Loader of the validation samples; process `rank` of `world` sees every `world`-th sample once."""
+    """Loader of the validation samples; process `rank` of `world` sees every `world`-th sample once.
+
+    Samples are validated at their own size, and SUN RGB-D has several: where the source says `has_one_size() == False`,
+    every sample is a batch of its own, since padding or resizing would change what the network makes of it.
+    """
     if data.validation is None:
         return None
+    if hasattr(data.validation, "has_one_size") and not data.validation.has_one_size():
+        batch = 1
     return DataLoader(
         data.validation,  # type: ignore[arg-type]
         batch_size=batch,

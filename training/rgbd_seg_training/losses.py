@@ -11,6 +11,14 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 from .method import Batch
 
 
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """Context without autocast on the device of `tensor`: matrix products of fp32 operands stay fp32.
+
+    For sums over many pixels, and cosines that a temperature divides: bf16 has three digits.
+    """
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 def sparse_labels(batch: Batch, stride: int) -> Batch:
     """The batch with every `stride`-th label of each axis, from an offset drawn anew each time.
 

@@ -12,10 +12,11 @@ import yaml
 
 from rgbd_seg_ros.errors import UserError
 
-_FREE_KEYS = frozenset(
-    {"config", "run", "resume", "workers", "threads", "devices", "accelerator", "log_every", "cache"}
-)
-"""Settings that may change between the parts of a resumed run: they do not change what is computed."""
+from .devices import process_count
+
+_FREE_KEYS = frozenset({"config", "run", "resume", "workers", "threads", "accelerator", "log_every", "cache"})
+"""Settings that may change between the parts of a resumed run: they do not change what is computed. The number of
+processes is none of them: steps of an epoch and data order depend on it."""
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -39,11 +40,11 @@ def plain(value: Any) -> Any:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
+    """Nested settings as dotted names; an empty mapping stays, since it is not the same as null."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
     return flat
 
 
@@ -99,14 +100,23 @@ class RunFolder:
         return self.last_checkpoint if self.last_checkpoint.is_file() else None
 
     def _check_same(self, settings: dict[str, Any]) -> None:
-        before = flatten(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {})
-        now = flatten(settings)
-        # Options that the package did not have yet when the run began stand at their defaults.
-        for name in sorted(before):
-            if name.rsplit(".", 1)[-1] in _FREE_KEYS:
-                continue
-            if before.get(name) != now.get(name):
-                raise UserError(
-                    f"{self.path} was started with {name}={before.get(name)!r} and cannot resume with "
-                    f"{now.get(name)!r}; use the same settings or another folder."
-                )
+        from .option_defaults import first_difference
+
+        before = _comparable(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {})
+        difference = first_difference(before, _comparable(settings))
+        if difference is not None:
+            raise UserError(
+                f"{self.path} was started with {difference.name}={difference.before!r} and cannot resume with "
+                f"{difference.now!r}; use the same settings or another folder."
+            )
+
+
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Flattened settings without the free ones; processes as the number that `auto` or digits stand for."""
+    flat = flatten(settings)
+    kept = {name: value for name, value in flat.items() if name.rsplit(".", 1)[-1] not in _FREE_KEYS}
+    for name, value in kept.items():
+        section, _, key = name.rpartition(".")
+        if key == "devices":
+            kept[name] = process_count(value, str(flat.get(f"{section}.accelerator", "auto")))
+    return kept

@@ -82,6 +82,10 @@ class Limited:
         """Number of samples."""
         return min(self._limit, len(self._dataset))
 
+    def has_one_size(self) -> bool:
+        """Whether the samples are known to have the same size."""
+        return self._dataset.has_one_size()
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One sample."""
         return self._dataset[index]

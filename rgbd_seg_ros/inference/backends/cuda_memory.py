@@ -66,7 +66,11 @@ class CudaStream:
         self.call(self._cuda.cudaStreamSynchronize, self.handle)
 
     def record(self, work: Any) -> Any:
-        """What `work()` queues, as a graph for `launch`; nothing runs yet."""
+        """What `work()` queues, as a graph for `launch`; nothing runs yet.
+
+        Raises:
+            BackendError: it cannot be recorded; the stream can be used on.
+        """
         self.call(
             self._cuda.cudaStreamBeginCapture,
             self.handle,
@@ -74,9 +78,13 @@ class CudaStream:
         )
         try:
             work()
-        finally:
-            graph = self.call(self._cuda.cudaStreamEndCapture, self.handle)
-        self._own(self._cuda.cudaGraphDestroy, graph)
+        except BaseException:
+            # Ends the recording whatever it has come to; the error of `work` is the one that tells the cause.
+            _, graph = self._cuda.cudaStreamEndCapture(self.handle)
+            if int(graph or 0):
+                self._own(self._cuda.cudaGraphDestroy, graph)
+            raise
+        graph = self._own(self._cuda.cudaGraphDestroy, self.call(self._cuda.cudaStreamEndCapture, self.handle))
         return self._own(self._cuda.cudaGraphExecDestroy, self.call(self._cuda.cudaGraphInstantiate, graph, 0))
 
     def launch(self, graph: Any) -> None:

@@ -52,6 +52,8 @@ class OnnxRuntimeCudaBackend(Backend):
         """See `Backend.check`."""
         gpu = find_gpu()
         runtime = _import()
+        if hasattr(runtime, "preload_dlls"):  # from version 1.21 on: finds CUDA and cuDNN that came with pip
+            runtime.preload_dlls()
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
             raise BackendError("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu in its place")
         return f"ONNX Runtime {runtime.__version__}, CUDA on {gpu.name}"

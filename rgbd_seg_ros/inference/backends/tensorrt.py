@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,8 @@ from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
 from rgbd_seg_ros.inference.backends.cuda_memory import CudaStream, cuda_runtime
 from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_engine, cached_engine, default_cache
 from rgbd_seg_ros.inference.bundle import Bundle
+
+logger = logging.getLogger(__name__)
 
 _ALIGNMENT = 256  # what TensorRT asks of the address of a tensor
 _ITEM_BYTES = {"rgb": 1, "depth": 4}  # the graph contract: uint8 and float32
@@ -84,7 +87,18 @@ class _TensorRtSession(Session):
         if self._engine is None:
             raise BackendError("TensorRT cannot load its engine; empty the engine cache")
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise BackendError("TensorRT cannot set its engine up; GPU memory may be short")
         self._stream = CudaStream()
+        try:
+            self._set_up(shapes)
+            self._graph = self._record() if graph else None
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Gives every tensor its memory and runs once."""
         self._inputs = {}
         for name, shape in shapes.items():
             size = int(np.prod(shape)) * _ITEM_BYTES[name]
@@ -102,7 +116,14 @@ class _TensorRtSession(Session):
         self._context.set_tensor_address("confidence", self._output + self._offset)
         self._execute()  # TensorRT sets itself up in the first run, which a recording must not contain
         self._stream.wait()
-        self._graph = self._stream.record(self._execute) if graph else None
+
+    def _record(self) -> Any:
+        """The network as a CUDA graph, None where this network or driver has none."""
+        try:
+            return self._stream.record(self._execute)
+        except BackendError as error:
+            logger.warning("the network cannot be recorded as a CUDA graph (%s): it runs without", error)
+            return None
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(int(self._stream.handle)):

@@ -54,9 +54,6 @@ class TorchBackend(Backend):
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(options.threads)
-        if device == "cuda":
-            tf32 = self.setting(options, "tf32")
-            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         entry = bundle.manifest.modes[mode]
         try:
             model: Any = load_model(bundle.folder / Path(entry.checkpoint[0].file).parent, device)
@@ -67,11 +64,15 @@ class TorchBackend(Backend):
         forward: Any = _Labels(
             model, bundle.manifest.upsampling, half=device != "cpu" and self.setting(options, "half")
         )
-        if self.setting(options, "compile"):
-            forward = torch.compile(forward)
-        if device == "cpu":
-            return _CpuSession(forward)
-        return _CudaSession(forward, entry.inputs, options.size, graphs=self.setting(options, "cuda_graphs"))
+        graphs, tf32 = self.setting(options, "cuda_graphs"), self.setting(options, "tf32")
+        try:
+            if self.setting(options, "compile"):
+                forward = torch.compile(forward)
+            if device == "cpu":
+                return _CpuSession(forward)
+            return _CudaSession(forward, entry.inputs, options.size, graphs=graphs, tf32=tf32)
+        except RuntimeError as error:  # also where memory runs out or the compiler fails
+            raise BackendError(f"torch cannot run the model of mode {mode.value}: {error}") from error
 
 
 class _Labels:
@@ -110,17 +111,25 @@ class _CpuSession(Session):
 class _CudaSession(Session):
     """One upload per image through page-locked memory, one download of labels and confidence together."""
 
-    def __init__(self, forward: Any, inputs: tuple[str, ...], size: tuple[int, int], graphs: bool) -> None:
+    def __init__(self, forward: Any, inputs: tuple[str, ...], size: tuple[int, int], graphs: bool, tf32: bool) -> None:
         import torch
 
+        self._tf32 = tf32
         shapes = {"rgb": ((1, *size, 3), torch.uint8), "depth": ((1, *size), torch.float32)}
         self._forward = forward
         self._pinned = {name: torch.empty(shapes[name][0], dtype=shapes[name][1]).pin_memory() for name in inputs}
         self._device = {name: torch.zeros(shapes[name][0], dtype=shapes[name][1], device="cuda") for name in inputs}
         self._graph: Any = None
+        self._set_precision()
         with torch.inference_mode():
             self._output = self._record() if graphs else self._forward(self._device)
             self._result = torch.empty(self._output.shape, dtype=torch.uint8).pin_memory()
+
+    def _set_precision(self) -> None:
+        """Torch has one switch for the whole process, and other sessions may have turned it since."""
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self._tf32
 
     def _record(self) -> Any:
         """Records the network as a CUDA graph that reads and writes fixed memory."""
@@ -140,6 +149,7 @@ class _CudaSession(Session):
         import torch
 
         try:
+            self._set_precision()
             with torch.inference_mode():
                 for name, image in inputs.items():
                     np.copyto(self._pinned[name].numpy(), image)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from rgbd_seg_ros.core.frames import UNLABELLED
 
 from ..crodino.losses import class_prototypes
+from ..losses import full_precision
 from ..primkd.aligners import Aligner
 
 
@@ -83,7 +84,8 @@ class PrototypeGuidance(nn.Module):
         for features in (student.deepest.float(), _resized(teacher.deepest, student.deepest).float()):
             means, present = class_prototypes(features, label, self.num_classes)
             prototypes = functional.normalize(means[present], dim=1)
-            maps.append(torch.einsum("nchw,kc->nkhw", functional.normalize(features, dim=1), prototypes))
+            with full_precision(features):
+                maps.append(torch.einsum("nchw,kc->nkhw", functional.normalize(features, dim=1), prototypes))
         if not bool((label != UNLABELLED).any()):
             return student.deepest.sum() * 0.0
         return functional.mse_loss(maps[0], maps[1])

@@ -24,12 +24,14 @@ def other_view_grid(own: Tensor, other: Tensor, size: tuple[int, int], cells: tu
     y = (torch.arange(rows, device=own.device, dtype=torch.float32) + 0.5) * (height / rows) - 0.5
     x = (torch.arange(columns, device=own.device, dtype=torch.float32) + 0.5) * (width / columns) - 0.5
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    pixels = torch.stack([grid_x, grid_y, torch.ones_like(grid_x)], -1).view(1, -1, 3)
-    source = pixels @ own.float().transpose(1, 2)
-    there = torch.linalg.solve(other[:, :, :2].float(), (source - other[:, None, :, 2].float()).transpose(1, 2))
-    there = there.transpose(1, 2).view(-1, rows, columns, 2)
-    scale = there.new_tensor([2.0 / width, 2.0 / height])
-    return (there + 0.5) * scale - 1.0
+    # Written out: autocast would round the operands of matrix products to bf16, which is off by pixels.
+    a, b = (m.float()[..., None, None] for m in (own, other))
+    source_x = a[:, 0, 0] * grid_x + a[:, 0, 1] * grid_y + a[:, 0, 2] - b[:, 0, 2]
+    source_y = a[:, 1, 0] * grid_x + a[:, 1, 1] * grid_y + a[:, 1, 2] - b[:, 1, 2]
+    determinant = b[:, 0, 0] * b[:, 1, 1] - b[:, 0, 1] * b[:, 1, 0]
+    there_x = (b[:, 1, 1] * source_x - b[:, 0, 1] * source_y) / determinant
+    there_y = (b[:, 0, 0] * source_y - b[:, 1, 0] * source_x) / determinant
+    return torch.stack([(there_x + 0.5) * (2.0 / width) - 1.0, (there_y + 0.5) * (2.0 / height) - 1.0], -1)
 
 
 def sample_other_view(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:

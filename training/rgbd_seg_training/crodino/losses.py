@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from rgbd_seg_ros.core.frames import UNLABELLED
 
+from ..losses import full_precision
+
 
 def info_nce(first: Tensor, second: Tensor, temperature: float, more: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Symmetric InfoNCE (van den Oord et al. 2018): row i of `first` belongs to row i of `second`.
@@ -21,16 +23,17 @@ def info_nce(first: Tensor, second: Tensor, temperature: float, more: tuple[Tens
     Returns:
         Mean of both directions; 0 for B = 1 without further negatives.
     """
-    a, b = functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)
-    target = torch.arange(len(a), device=a.device)
-    forward, backward = a @ b.T, b @ a.T
-    if more is not None:
-        forward = torch.cat([forward, a @ more[1].T], 1)
-        backward = torch.cat([backward, b @ more[0].T], 1)
-    return 0.5 * (
-        functional.cross_entropy(forward / temperature, target)
-        + functional.cross_entropy(backward / temperature, target)
-    )
+    with full_precision(first):
+        a, b = functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)
+        target = torch.arange(len(a), device=a.device)
+        forward, backward = a @ b.T, b @ a.T
+        if more is not None:
+            forward = torch.cat([forward, a @ more[1].float().T], 1)
+            backward = torch.cat([backward, b @ more[0].float().T], 1)
+        return 0.5 * (
+            functional.cross_entropy(forward / temperature, target)
+            + functional.cross_entropy(backward / temperature, target)
+        )
 
 
 def class_prototypes(features: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -51,7 +54,8 @@ def class_prototypes(features: Tensor, label: Tensor, num_classes: int) -> tuple
     one_hot = functional.one_hot(torch.where(known, sparse, 0), num_classes) * known[..., None]
     share = functional.adaptive_avg_pool2d(one_hot.permute(0, 3, 1, 2).float(), (features.shape[2], features.shape[3]))
     mass = share.sum((0, 2, 3))
-    sums = torch.einsum("nkhw,nchw->kc", share, features.float())
+    with full_precision(features):
+        sums = torch.einsum("nkhw,nchw->kc", share, features.float())
     return sums / mass.clamp(min=1e-6)[:, None], mass > 1e-3
 
 

@@ -13,7 +13,7 @@ from rgbd_seg_training.data.geometry import Geometry, GeometryOptions
 from rgbd_seg_training.data.photometry import ColorJitter, DepthJitter
 
 PADDING_RGB = (124, 116, 104)
-"""Colour of padding: the ImageNet mean, which is zero after normalisation."""
+"""Padding of colour, and of HHA, which is normalised alike: the ImageNet mean, which is zero after normalisation."""
 
 Item = dict[str, npt.NDArray[np.generic]]
 
@@ -67,7 +67,7 @@ def make_item(sample: Sample, metres_per_unit: float, geometry: Geometry, depth_
     if sample.hha is None:
         item["depth"] = behind.nearest(sample.depth, 0).astype(np.float32) * np.float32(metres_per_unit)
     else:
-        item["depth"] = behind.nearest(sample.hha, 0)
+        item["depth"] = behind.nearest(sample.hha, PADDING_RGB)
     label = geometry.nearest(sample.label, UNLABELLED).astype(np.int64)
     if depth_geometry is None:
         return item | {"label": label}

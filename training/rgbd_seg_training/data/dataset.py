@@ -61,6 +61,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         """Number of samples."""
         return len(self._store)
 
+    def has_one_size(self) -> bool:
+        """Whether all items are known to have the same size, so that they can be stacked to a batch."""
+        return self.augmentation is not None or self._store.has_one_size()
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, which decides the random numbers of every item."""
         self.epoch = epoch

@@ -46,8 +46,8 @@ class Geometry:
         indices = ((places + 0.5) * (self.source[axis] / self.scaled[axis])).astype(np.intp)
         return np.clip(indices, 0, self.source[axis] - 1), inside
 
-    def nearest(self, image: Image, fill: int) -> Image:
-        """Warp depth, labels or HHA (H x W or H x W x C) by nearest neighbour; padding becomes `fill`."""
+    def nearest(self, image: Image, fill: int | tuple[int, int, int]) -> Image:
+        """Warp depth, labels (H x W) or HHA (H x W x 3) by nearest neighbour; padding becomes `fill`."""
         rows, rows_inside = self._source_indices(0)
         columns, columns_inside = self._source_indices(1)
         warped = image[rows[:, None], columns[None, :]]

@@ -31,6 +31,9 @@ class SampleStore(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """One sample; raises `UserError` where it cannot be read."""
 
+    def has_one_size(self) -> bool:
+        """Whether all samples are known to have the same size."""
+
 
 def resize_sample(sample: Sample, size: tuple[int, int]) -> Sample:
     """The sample at (height, width): colour by area, everything else by nearest neighbour."""
@@ -52,11 +55,15 @@ class FileStore:
 
     def __init__(self, prepared: PreparedSet, split: str, size: tuple[int, int] | None, hha: bool) -> None:
         self._prepared, self._size, self._hha = prepared, size, hha
-        self._names = prepared.names(split)
+        self._split, self._names = split, prepared.names(split)
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._names)
+
+    def has_one_size(self) -> bool:
+        """Whether all samples are known to have the same size."""
+        return self._size is not None or self._prepared.has_one_size(self._split)
 
     def __getitem__(self, index: int) -> Sample:
         """Decode one sample."""
@@ -73,6 +80,10 @@ class PackedStore:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._names)
+
+    def has_one_size(self) -> bool:
+        """True: the arrays have it."""
+        return True
 
     def __getitem__(self, index: int) -> Sample:
         """One sample: views, nothing is copied."""

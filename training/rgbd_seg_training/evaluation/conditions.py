@@ -40,7 +40,7 @@ class EvaluationConfig:
             zeros (black, no depth measured) for a network that reads both; a bundle is also scored with its model of
             the remaining sensor. A network that reads the missing sensor alone is left out.
         hha: the network reads HHA images.
-        batch_size: images at once (networks only; 1 for sets with images of several sizes).
+        batch_size: images at once (networks only; sets with images of several sizes take 1, whatever stands here).
         device: of the network.
     """
 

@@ -14,6 +14,7 @@ from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.machine import machine_facts
 
+from ..option_defaults import first_difference
 from ..run_folder import RunFolder, flatten, plain
 from .plan import Job, StudyConfig
 
@@ -141,7 +142,7 @@ class RecordFile:
             self._records[line["variant"], line["modality"], line["seed"]] = {**line, "settings": settings}
 
     def find(self, config: StudyConfig, job: Job) -> Record | None:
-        """The record of a run, if there is one. Options that did not exist when it was made may have any value.
+        """The record of a run, if there is one. Options that did not exist when it was made must be at their defaults.
 
         Raises:
             UserError: there is one, of other settings.
@@ -149,13 +150,12 @@ class RecordFile:
         record = self._records.get((job.variant, "+".join(job.modalities), job.seed))
         if record is None:
             return None
-        now = plain(learning_settings(config, job))
-        for name, value in record["settings"].items():
-            if now.get(name) != value:
-                raise UserError(
-                    f"{self._path} holds '{job.variant}' with seed {job.seed} and {name}={value!r}, "
-                    f"not {now.get(name)!r}; use that, rename the variant, or give another --records file."
-                )
+        difference = first_difference(record["settings"], plain(learning_settings(config, job)))
+        if difference is not None:
+            raise UserError(
+                f"{self._path} holds '{job.variant}' with seed {job.seed} and {difference.name}={difference.before!r}, "
+                f"not {difference.now!r}; use that, rename the variant, or give another --records file."
+            )
         return record
 
     def add(self, record: Record) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
+import numpy.typing as npt
 from scipy.io import loadmat
 
 from rgbd_seg_ros.core.frames import UNLABELLED
@@ -112,17 +113,23 @@ def _read_label(seg: Path, record: SunRecord) -> np.ndarray:
     return np.where(stored == 0, UNLABELLED, stored - 1).astype(np.uint8)
 
 
+def _read_depth(folder: Path, kind: str, record: SunRecord) -> npt.NDArray[np.float32]:
+    """Depth H x W in metres, 0 = missing; `kind` is `depth` (as measured) or `depth_bfx` (filled)."""
+    return decode_depth(read_image(folder / kind / record.depth, cv2.IMREAD_UNCHANGED), "sunrgbd")
+
+
 def _prepare_one(writer: SetWriter, root: Path, seg: Path, options: SunOptions, record: SunRecord) -> Intrinsics:
     folder = root / record.folder
     label = _read_label(seg, record)
     camera = read_intrinsics(folder / "intrinsics.txt", label.shape)
     if writer.has(record.name):
         return camera
-    kind = "depth_bfx" if options.depth == "bfx" else "depth"
-    metres = decode_depth(read_image(folder / kind / record.depth, cv2.IMREAD_UNCHANGED), "sunrgbd")
+    metres = _read_depth(folder, "depth_bfx" if options.depth == "bfx" else "depth", record)
     hha = None
     if options.hha:
-        hha = encode_hha(metres, (camera.fx, camera.fy, camera.cx, camera.cy))
+        # As for NYU: HHA has no value for a hole, so it is made of filled depth, whichever depth the set keeps.
+        filled, raw = (_read_depth(folder, kind, record) for kind in ("depth_bfx", "depth"))
+        hha = encode_hha(filled, (camera.fx, camera.fy, camera.cx, camera.cy), raw > 0)
     depth = encode_depth(metres, DEPTH.metres_per_unit, DEPTH.min_m, DEPTH.max_m)
     writer.write(Sample(record.name, read_rgb(folder / "image" / record.rgb), depth, label, hha))
     return camera

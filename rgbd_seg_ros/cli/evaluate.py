@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.pace == "lockstep" and (args.simulate or args.speed != 1.0):
         raise UserError("--pace lockstep plays over ROS at no speed of its own: leave out --simulate and --speed")
+    if not 0.0 < args.speed < math.inf:
+        raise UserError(f"--speed is {args.speed:g}: give a number above 0, 2 for twice as fast")
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
         work = Path(temporary)
         play = _play.prepare(args, work)

@@ -12,6 +12,7 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.report import build_report, failures, read_report, write_report
+from rgbd_seg_ros.evaluation.robustness import detections
 from rgbd_seg_ros.evaluation.switching import switches
 from rgbd_seg_ros.evaluation.timing import label_rates, memory
 from rgbd_seg_ros.replay.recording import (
@@ -166,6 +167,29 @@ def test_the_label_rate_leaves_out_the_time_without_any_stream() -> None:
     gone = Scenario("s", 1.0, (Fault("drop", "both", 0.32, 0.33),))
     assert label_rates(played, gone)["fusion"] == pytest.approx(1000 / 33, abs=0.01)
     assert label_rates(played, Scenario("s", 1.0))["fusion"] < 25
+
+
+def test_a_play_at_another_speed_is_judged_by_its_own_clock() -> None:
+    """The times of `depth drop` at 4 s as they are when the play runs twice as fast: halved, latencies as they are."""
+    played = Recording(0, 10_000 * MS, scale=2.0)
+    played.switches = [Switch(2060 * MS, Mode.FUSION, Mode.RGB, "depth stale: no message for more than 50 ms")]
+    played.outputs = [LabelOutput(2090 * MS, 1, Mode.RGB, {R: 1}, {})]
+    scenario = Scenario("s", 10.0, (Fault("drop", "depth", 4.0, 3.0),))
+    row = switches(played, scenario)[0]
+    assert (row["time_s"], row["trigger"], row["wrong"]) == (4.12, "start of depth drop", False)
+    assert row["latency_ms"] == pytest.approx(90.0)
+    found = detections(played, scenario)[0]
+    assert (found.after_s, found.in_time) == (pytest.approx(0.12), True)
+
+
+def test_the_speed_of_a_play_is_in_its_log_and_logs_without_it_ran_at_real_time(tmp_path: Path) -> None:
+    write_player_log(tmp_path / PLAYER_FILE, 100, 1000, [], scale=0.5)
+    write_recorder_log(tmp_path / RECORDER_FILE, [], [])
+    assert load_recording(tmp_path).play_s(100 + 2_000 * MS) == 1.0
+    log = json.loads((tmp_path / PLAYER_FILE).read_text())
+    del log["scale"]
+    (tmp_path / PLAYER_FILE).write_text(json.dumps(log))
+    assert load_recording(tmp_path).play_s(100 + 2_000 * MS) == 2.0
 
 
 def status(stamp: int, mode: str = "rgb", **values: str) -> dict[str, str]:

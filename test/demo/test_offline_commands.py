@@ -15,7 +15,7 @@ import pytest
 from rgbd_seg_ros.cli import main as cli
 from rgbd_seg_ros.cli._play import Play, evaluate_recording
 from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
-from rgbd_seg_ros.cli.campaign import Job, play_all
+from rgbd_seg_ros.cli.campaign import CODE, Job, _result_name, play_all
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.core.records import WorkOrder
@@ -27,6 +27,7 @@ from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
 from rgbd_seg_ros.replay.named_scenarios import load_scenario
+from rgbd_seg_ros.replay.rendering import code_version
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter
 from rgbd_seg_ros.replay.simulate import SimulatedTimes
@@ -159,6 +160,23 @@ def test_a_campaign_plays_everything_once_and_picks_up_where_it_was(
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").iterdir()}
     assert set(again) == set(runs)
     assert sum(again[p] != runs[p] for p in runs) == 1
+
+
+def test_a_result_counts_only_for_the_pixels_it_was_made_of(sequence: Sequence, bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "sequence"
+    shutil.copytree(sequence.folder, folder)
+    job = Job(folder, bundle.folder, 0, ("depth_drop",), None, False)
+    before = _result_name(job)
+    assert _result_name(job) == before
+    with (folder / "depth.raw").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x55")
+    assert _result_name(job) != before
+
+
+@pytest.mark.parametrize("room", ["nodes", "cli", "scenes"])
+def test_a_result_counts_only_for_the_code_it_was_made_by(room: str) -> None:
+    assert code_version(f"rgbd_seg_ros.{room}") in CODE
 
 
 def test_a_misspelt_scenario_ends_a_campaign_before_it_begins(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.core.records import SensorState
 from rgbd_seg_ros.replay.recording import Recording, Switch
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 
@@ -63,14 +64,23 @@ def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
         start_ns = recording.steady_ns(fault.start_ns)
         for sensor in fault.sensors:
             during = recording.health[bisect_left(times, start_ns) : bisect_right(times, end_ns)]
-            seen = [(h.at_ns, h.states[sensor]) for h in during if h.states[sensor] in fault.kind.expected][:1]
+            expected = _expected(fault, sensor, recording)
+            seen = [(h.at_ns, h.states[sensor]) for h in during if h.states[sensor] in expected][:1]
             # A status may report half a second later what a switch has known: both streams gone leave no output.
             switches = [s for s in recording.switches if start_ns <= s.at_ns <= end_ns]
-            seen += [(s.at_ns, state) for s in switches for state in fault.kind.expected if _names(s, sensor, state)]
+            seen += [(s.at_ns, state) for s in switches for state in expected if _names(s, sensor, state)]
             at_ns, state = min(seen, default=(None, None))
             after_s = None if at_ns is None else (at_ns - start_ns) * recording.scale / 1e9
             found.append(Detection(fault, sensor, after_s, state))
     return found
+
+
+def _expected(fault: Fault, sensor: Sensor, recording: Recording) -> frozenset[str]:
+    """The states that tell of a fault; a stream that is dropped before it sent anything is still being waited for."""
+    start_ns = recording.steady_ns(fault.start_ns)
+    began = any(frame.sensor is sensor and frame.sent_ns < start_ns for frame in recording.sent)
+    never = fault.fault == "drop" and not began
+    return fault.kind.expected | {SensorState.WAITING.value} if never else fault.kind.expected
 
 
 def _names(switch: Switch, sensor: Sensor, state: str) -> bool:

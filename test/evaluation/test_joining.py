@@ -20,6 +20,7 @@ from rgbd_seg_ros.replay.recording import (
     PLAYER_FILE,
     RECORDER_FILE,
     DroppedFrame,
+    HealthSample,
     LabelOutput,
     Recording,
     SentFrame,
@@ -190,6 +191,16 @@ def test_the_speed_of_a_play_is_in_its_log_and_logs_without_it_ran_at_real_time(
     del log["scale"]
     (tmp_path / PLAYER_FILE).write_text(json.dumps(log))
     assert load_recording(tmp_path).play_s(100 + 2_000 * MS) == 2.0
+
+
+def test_waiting_is_what_tells_of_a_stream_that_never_came_and_of_no_other() -> None:
+    scenario = Scenario("s", 1.0, (Fault("drop", "depth", 0.0),))
+    played = recording([sent(R, 0), sent(R, 1)], [])
+    played.health = [HealthSample(50 * MS, Mode.RGB, {R: "ok", D: "waiting"})]
+    assert [(d.state, d.in_time) for d in detections(played, scenario)] == [("waiting", True)]
+    later = Scenario("s", 1.0, (Fault("drop", "depth", 0.01),))
+    played.sent.insert(0, sent(D, 0))
+    assert [(d.state, d.in_time) for d in detections(played, later)] == [(None, False)]
 
 
 def status(stamp: int, mode: str = "rgb", **values: str) -> dict[str, str]:

@@ -155,15 +155,28 @@ def write_player_log(
     _write_json(path, {**facts, "sent": rows})
 
 
-def write_recorder_log(path: Path, labels: Sequence[Sequence[Any]], statuses: Sequence[Sequence[Any]]) -> None:
-    """Writes what the recorder heard.
+def write_recorder_log(path: Path, labels: Iterable[Sequence[Any]], statuses: Iterable[Sequence[Any]]) -> None:
+    """Writes what the recorder heard, row by row, so that whoever waits for it sees it grow (`recorder_written`).
 
     Args:
         path: the JSON file.
         labels: rows of [received_ns, stamp_ns, height, width, offset in the label file or -1].
         statuses: rows of [received_ns, stamp_ns, {key: value}] of the node's status.
     """
-    _write_json(path, {"labels": labels, "statuses": statuses})
+    partial = _partial(path)
+    with partial.open("w") as file:
+        for head, rows in (('{"labels": [\n', labels), ('\n], "statuses": [\n', statuses)):
+            file.write(head)
+            for number, row in enumerate(rows):
+                file.write(f"{',' if number else ''}{json.dumps(row)}\n")
+        file.write("]}\n")
+    partial.replace(path)
+
+
+def recorder_written(folder: Path) -> int:
+    """Bytes of the recorder's files in `folder`: while it decodes what it spooled, this number grows."""
+    files = (folder / LABEL_FILE, folder / RECORDER_FILE, _partial(folder / RECORDER_FILE))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def load_recording(folder: Path) -> Recording:
@@ -247,6 +260,10 @@ def _times(values: dict[str, str]) -> dict[str, float]:
 
 
 def _write_json(path: Path, data: Any) -> None:
-    partial = path.with_suffix(".partial")
+    partial = _partial(path)
     partial.write_text(json.dumps(data))
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".partial")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,42 @@ def evaluate(sequence: Sequence, bundle: Bundle, out: Path, *more: str) -> int:
         ["evaluate", "--input", str(sequence.folder), "--bundle", str(bundle.folder), "--simulate", "--no-video",
          "--scenario", "rgb_drop", "--out", str(out), *more]
     )  # fmt: skip
+
+
+def test_parameters_of_the_core_hold_in_virtual_time_too(sequence: Sequence, bundle: Bundle, tmp_path: Path) -> None:
+    def labels_out(name: str, *more: str) -> dict[str, int]:
+        assert evaluate(sequence, bundle, tmp_path / name, "--duration", "3", *more) == 0
+        return json.loads((tmp_path / name / "report.json").read_text())["labels_out"]
+
+    assert labels_out("patient", "--set", "restore_pairs:=30")["fusion"] < labels_out("usual")["fusion"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "queue_size:=9"], "queue_size"),
+        (["--set", "nonsense:=9"], "nonsense"),
+        (["--set", "restore_pairs:=soon"], "restore_pairs is 'soon'; give a value like 5"),
+        (["--set", "restore_pairs:=0"], "restore_pairs is 0; give 1 to 10000"),
+        (["--set", "restore_pairs:=90"], "below restore_pairs"),
+        (["--set", "preferred:=both"], "choose one of: rgb, depth"),
+        (["--clock"], "leave out --clock"),
+        (["--speed", "2"], "leave out --clock and --speed"),
+    ],
+)
+def test_what_means_nothing_in_virtual_time_is_refused(
+    sequence: Sequence, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str],
+    sentence: str,
+) -> None:  # fmt: skip
+    assert evaluate(sequence, bundle, tmp_path / "out", *words) == 2
+    assert sentence in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_virtual_time_needs_no_ros() -> None:
+    program = "import sys\nsys.modules.update(rclpy=None, rcl_interfaces=None)\nimport rgbd_seg_ros.cli.evaluate"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
 
 
 def test_two_reports_can_be_compared(

@@ -11,6 +11,7 @@ import pytest
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.joining import join
+from rgbd_seg_ros.evaluation.page import write_page
 from rgbd_seg_ros.evaluation.report import build_report, failures, read_report, write_report
 from rgbd_seg_ros.evaluation.robustness import detections
 from rgbd_seg_ros.evaluation.switching import switches
@@ -237,6 +238,17 @@ def test_a_status_without_its_label_image_covers_nothing(tmp_path: Path) -> None
 def test_logs_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"player\.json"):
         load_recording(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(30, False), (100, True)])
+def test_the_page_names_a_slope_of_memory_only_where_there_is_one(tmp_path: Path, seconds: int, shown: bool) -> None:
+    played = Recording(0, seconds * 1000 * MS)
+    played.memory = [(t * 1000 * MS, 100.0) for t in range(seconds)]
+    report = build_report(played, join(played), Scenario("s", float(seconds)), None, {"input": "i", "command": "c"})
+    page = write_page(report, tmp_path).read_text()
+    assert "100.0 MiB at most" in page
+    assert ("slope" in page) == shown
+    assert ("MiB an hour" in page) == shown
 
 
 def test_memory_that_grows_has_a_slope_and_flat_memory_has_none() -> None:

@@ -92,7 +92,9 @@ def add_play_arguments(parser: argparse.ArgumentParser, default_scenario: str | 
     parser.add_argument("--rgb-topic", help="colour topic of a bag; default: found by name")
     parser.add_argument("--depth-topic", help="depth topic of a bag")
     parser.add_argument("--label-topic", help="ground-truth topic of a bag")
-    parser.add_argument("--rate", type=float, default=30.0, help="frames per second of folders without times")
+    parser.add_argument(
+        "--rate", type=float, help="frames per second of folders without times (default: 30) and of prepared sets"
+    )
     parser.add_argument("--size", default="640x480", help="of rendered frames (default: %(default)s)")
     parser.add_argument("--world", default="indoor", help="rendered world (default: %(default)s)")
 
@@ -122,7 +124,7 @@ def _sequence(args: argparse.Namespace, scenario: Scenario, bundle: Bundle, work
             return rendered(CACHE, world=args.world, seed=args.seed, duration_s=min(RENDERED_S, scenario.duration),
                             size=(width, height), progress=advance)  # fmt: skip
     topics = {f"{role}_topic": getattr(args, f"{role}_topic") for role in ("rgb", "depth", "label")}
-    options: dict[str, Any] = {"rate_hz": args.rate}
+    options: dict[str, Any] = {} if args.rate is None else {"rate_hz": args.rate}
     if is_bag(args.input):
         options = topics | {"label_set": bundle.manifest.label_set}
     longest_s = None if args.once else scenario.duration

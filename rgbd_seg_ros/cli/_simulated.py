@@ -71,17 +71,17 @@ def _address(image: npt.NDArray[np.generic] | None) -> int | None:
     return int(image.__array_interface__["data"][0])
 
 
-def stream_of(modes: frozenset[Mode]) -> RgbdStream:
-    """The core as the node configures it by default."""
-    return RgbdStream(StreamConfig(), modes)
+def stream_of(modes: frozenset[Mode], config: StreamConfig | None = None) -> RgbdStream:
+    """The core as the node configures it, by default where no settings are given."""
+    return RgbdStream(config or StreamConfig(), modes)
 
 
-def policies(play: Play, times: SimulatedTimes) -> dict[str, Callable[[], Policy]]:
-    """Ours, what others do, and what cannot be beaten."""
+def policies(play: Play, times: SimulatedTimes, config: StreamConfig | None = None) -> dict[str, Callable[[], Policy]]:
+    """Ours, what others do, and what cannot be beaten; `config` holds for the first two, which are our core."""
     modes = play.bundle.modes
     return {
-        "ours": lambda: stream_of(modes),
-        "zero-filled fusion": lambda: AlwaysFusion(stream_of(modes)),
+        "ours": lambda: stream_of(modes, config),
+        "zero-filled fusion": lambda: AlwaysFusion(stream_of(modes, config)),
         "synchroniser": Synchroniser,
         "perfect switch": lambda: PerfectSwitch(play.scenario, times.transport_ns),
     }
@@ -93,7 +93,7 @@ def run_simulated(play: Play, label: Labeller, policy: Policy | None = None) -> 
     return simulate(play.records(epoch_ns=10**18), chosen, label, play.duration_ns)
 
 
-def policy_rows(play: Play, label: Labeller) -> list[dict[str, Any]]:
+def policy_rows(play: Play, label: Labeller, config: StreamConfig | None = None) -> list[dict[str, Any]]:
     """How well each policy labels the play's scene, in virtual time.
 
     Raises:
@@ -107,5 +107,5 @@ def policy_rows(play: Play, label: Labeller) -> list[dict[str, Any]]:
     label_set = play.bundle.manifest.label_set
     return [
         policy_row(name, join(run_simulated(play, label, make())), truth, truth_set, label_set)
-        for name, make in policies(play, SimulatedTimes()).items()
+        for name, make in policies(play, SimulatedTimes(), config).items()
     ]

@@ -42,7 +42,9 @@ from rgbd_seg_ros.replay.sequence import Sequence
 RENDERED_S = 7.0
 """Played forth and back. With 6 s the shipped freezes (4 s to 8 s) would end on the very image that was frozen."""
 PIECE = 8
-CODE = tuple(code_version(f"rgbd_seg_ros.{room}") for room in ("core", "inference", "replay", "evaluation"))
+ROOMS = ("core", "scenes", "datasets", "inference", "replay", "evaluation", "nodes", "cli")
+CODE = tuple(code_version(f"rgbd_seg_ros.{room}") for room in ROOMS)
+"""Every room whose code takes part in a play; the networks of `models` are in the bundle."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +139,8 @@ def _result_name(job: Job) -> str:
     name = job.scenarios[0]
     scenario = load_scenario(name)
     manifest = (job.bundle / "manifest.json").read_bytes()
-    text = f"{scenario!r} {Sequence(job.sequence).facts} {job.duration} {job.live} {CODE}".encode()
+    sequence = Sequence(job.sequence)
+    text = f"{scenario!r} {sequence.facts} {sequence.digest} {job.duration} {job.live} {CODE}".encode()
     return f"{scenario.name}-{job.seed}-{hashlib.sha256(manifest + text).hexdigest()[:12]}.json"
 
 

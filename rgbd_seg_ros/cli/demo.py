@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,22 @@ def node_parameters(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: when a `--set` is not of the form NAME:=VALUE.
     """
-    parameters: dict[str, Any] = {"backend": args.backend, "threads": args.threads}
-    for text in args.set:
+    return {"backend": args.backend, "threads": args.threads, **settings_of(args.set)}
+
+
+def settings_of(words: Sequence[str]) -> dict[str, str]:
+    """Names and values of the texts NAME:=VALUE; of a name that comes again the last value.
+
+    Raises:
+        UserError: when one has another form.
+    """
+    settings = {}
+    for text in words:
         name, separator, value = text.partition(":=")
         if not separator:
             raise UserError(f"--set {text}: write it as NAME:=VALUE")
-        parameters[name] = value
-    return parameters
+        settings[name] = value
+    return settings
 
 
 def run(args: argparse.Namespace) -> int:

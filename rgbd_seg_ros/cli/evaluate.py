@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 from rich.table import Table
 
 from rgbd_seg_ros.cli import _play
-from rgbd_seg_ros.cli._simulated import MemoLabeller, policy_rows, run_simulated
-from rgbd_seg_ros.cli.demo import add_live_arguments, node_parameters
+from rgbd_seg_ros.cli._simulated import MemoLabeller, policy_rows, run_simulated, stream_of
+from rgbd_seg_ros.cli.demo import add_live_arguments, node_parameters, settings_of
+from rgbd_seg_ros.core.stream import StreamConfig
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.comparison import compare_reports
 from rgbd_seg_ros.evaluation.page import show, show_miou
 from rgbd_seg_ros.evaluation.report import read_report
 from rgbd_seg_ros.inference.segmenter import Segmenter
+from rgbd_seg_ros.nodes.parameters import CORE, core_settings
 from rgbd_seg_ros.replay.live import LiveOptions, lockstep_parameters, play_live, refuse_timing_faults
 from rgbd_seg_ros.replay.recording import Recording
 
@@ -56,16 +59,19 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.pace == "lockstep" and (args.simulate or args.speed != 1.0):
         raise UserError("--pace lockstep plays over ROS at no speed of its own: leave out --simulate and --speed")
+    if not 0.0 < args.speed < math.inf:
+        raise UserError(f"--speed is {args.speed:g}: give a number above 0, 2 for twice as fast")
+    config = _core_config(args)
     with tempfile.TemporaryDirectory(prefix="rgbd_seg_") as temporary:
         work = Path(temporary)
         play = _play.prepare(args, work)
         if args.oracles and play.truth() is None:
             raise UserError(f"--oracles needs ground truth in the bundle's classes, and {play.sequence.name} has none")
-        recording = _simulated(args, play) if args.simulate else _live(args, play, work)
+        recording = _simulated(args, play, config) if args.simulate else _live(args, play, work)
         pace = "virtual time" if args.simulate else args.pace
         facts: dict[str, Any] = {"backend": args.backend, "simulated": args.simulate, "pace": pace}
         if args.oracles:
-            facts["oracles"] = _oracles(args, play)
+            facts["oracles"] = _oracles(args, play, config)
         report = _play.evaluate_recording(play, recording, facts)
         _play.write_outputs(play, recording, report, args.out, not (args.no_video or args.no_labels))
     _play.print_table(report)
@@ -87,20 +93,34 @@ def _live(args: argparse.Namespace, play: _play.Play, work: Path) -> Recording:
         return play_live(play.sequence.folder, play.scenario, options, work / "logs")
 
 
-def _simulated(args: argparse.Namespace, play: _play.Play) -> Recording:
+def _core_config(args: argparse.Namespace) -> StreamConfig:
+    """What `--set` says about the core.
+
+    Raises:
+        UserError: with `--simulate`, for anything that only the node has.
+    """
+    given = settings_of(args.set)
+    if not args.simulate:
+        given = {name: value for name, value in given.items() if name in CORE}
+    elif args.clock or args.speed != 1.0:
+        raise UserError("--simulate plays in virtual time without ROS: leave out --clock and --speed")
+    return core_settings(given)
+
+
+def _simulated(args: argparse.Namespace, play: _play.Play, config: StreamConfig) -> Recording:
     segmenter = Segmenter(play.bundle, backend=args.backend, threads=args.threads)
     try:
         with _play.console.status("labelling in virtual time"):
-            return run_simulated(play, MemoLabeller(segmenter))
+            return run_simulated(play, MemoLabeller(segmenter), stream_of(play.bundle.modes, config))
     finally:
         segmenter.close()
 
 
-def _oracles(args: argparse.Namespace, play: _play.Play) -> list[dict[str, Any]]:
+def _oracles(args: argparse.Namespace, play: _play.Play, config: StreamConfig) -> list[dict[str, Any]]:
     segmenter = Segmenter(play.bundle, backend=args.backend, threads=args.threads)
     try:
         with _play.console.status("labelling as others would"):
-            return policy_rows(play, MemoLabeller(segmenter))
+            return policy_rows(play, MemoLabeller(segmenter), config)
     finally:
         segmenter.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -107,12 +108,24 @@ def measure(
         if len(seen) % every or expected is None:
             continue
         one = ConfusionMatrix(count)
-        one.update(table[expected], output.label)
+        one.update(table[expected], at_size_of(expected, output.label))
         part = next((p for p in parts if p.start_s <= frame.sent.time_ns / 1e9 < p.end_s), parts[-1])
         mode = result.by_mode.setdefault(output.mode, ConfusionMatrix(count))
         for matrix in (result.overall, mode, result.by_stretch[part]):
             matrix.merge(one)
     return result
+
+
+def at_size_of(truth: Label, label: Label) -> Label:
+    """A label image at the size of the ground truth, by nearest neighbour.
+
+    Label images of depth alone have the size of the depth image, the truth that of the colour image.
+    """
+    height, width = truth.shape
+    if label.shape == truth.shape:
+        return label
+    resized = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized, np.uint8)
 
 
 def comparable(truth_set: LabelSet, label_set: LabelSet) -> bool:

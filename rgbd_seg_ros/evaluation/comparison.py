@@ -7,7 +7,7 @@ from typing import Any
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LabelSet
-from rgbd_seg_ros.evaluation.accuracy import Truth, translation
+from rgbd_seg_ros.evaluation.accuracy import Truth, at_size_of, translation
 from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
 from rgbd_seg_ros.evaluation.joining import Join, JoinedFrame
 
@@ -57,7 +57,7 @@ def policy_row(name: str, joined: Join, truth: Truth, truth_set: LabelSet, label
         one = ConfusionMatrix(count)
         if label is not None:
             labelled += 1
-            one.update(table[expected], label)
+            one.update(table[expected], at_size_of(expected, label))
             given.merge(one)
         else:
             one.update(table[expected], (table[expected] * 0 + 255).astype("uint8"))

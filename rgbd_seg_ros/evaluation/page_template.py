@@ -74,8 +74,9 @@ included.</p>
 {% endfor %}</tr>{% endfor %}</table>
 
 {% if report.node_memory %}<p>Memory of the node: {{ report.node_memory.start_mib }} MiB at the start,
-{{ report.node_memory.end_mib }} MiB at the end, {{ report.node_memory.max_mib }} MiB at most; slope
-{{ show(report.node_memory.slope_mib_per_hour) }} MiB an hour.</p>{% endif %}
+{{ report.node_memory.end_mib }} MiB at the end, {{ report.node_memory.max_mib }} MiB at most
+{%- if report.node_memory.slope_mib_per_hour is number %}; slope
+{{ show(report.node_memory.slope_mib_per_hour) }} MiB an hour{% endif %}.</p>{% endif %}
 
 <h2>Made with</h2>
 <table>{% for group in (report.machine, report.versions) %}{% for key, value in group.items() %}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.core.records import SensorState
 from rgbd_seg_ros.replay.recording import Recording, Switch
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 
@@ -18,7 +19,8 @@ class Detection:
     Attributes:
         fault: the fault.
         sensor: the stream.
-        after_s: time from the start of the fault to the first expected state; None when it was never seen.
+        after_s: seconds of the play's clock from the start of the fault to the first expected state; None when it was
+            never seen.
         state: that state.
     """
 
@@ -48,7 +50,8 @@ class Detection:
 def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
     """Every fault that loses its stream, with the moment at which the node noticed; none of a play in lockstep.
 
-    In lockstep time passes as the node answers, and "noticed after 0.1 s" has no meaning.
+    In lockstep time passes as the node answers, and "noticed after 0.1 s" has no meaning. At another speed times stay
+    those of the play's clock: what is stated holds for so many periods of the stream, which run at that speed too.
     """
     found: list[Detection] = []
     if recording.lockstep:
@@ -57,17 +60,27 @@ def detections(recording: Recording, scenario: Scenario) -> list[Detection]:
     for fault in scenario.faults:
         if not fault.loses_stream or fault.start_ns >= recording.duration_ns:
             continue
-        end_ns = recording.started_ns + fault.end_ns(recording.duration_ns) + 200_000_000
-        start_ns = recording.started_ns + fault.start_ns
+        end_ns = recording.steady_ns(fault.end_ns(recording.duration_ns)) + 200_000_000
+        start_ns = recording.steady_ns(fault.start_ns)
         for sensor in fault.sensors:
             during = recording.health[bisect_left(times, start_ns) : bisect_right(times, end_ns)]
-            seen = [(h.at_ns, h.states[sensor]) for h in during if h.states[sensor] in fault.kind.expected][:1]
+            expected = _expected(fault, sensor, recording)
+            seen = [(h.at_ns, h.states[sensor]) for h in during if h.states[sensor] in expected][:1]
             # A status may report half a second later what a switch has known: both streams gone leave no output.
             switches = [s for s in recording.switches if start_ns <= s.at_ns <= end_ns]
-            seen += [(s.at_ns, state) for s in switches for state in fault.kind.expected if _names(s, sensor, state)]
+            seen += [(s.at_ns, state) for s in switches for state in expected if _names(s, sensor, state)]
             at_ns, state = min(seen, default=(None, None))
-            found.append(Detection(fault, sensor, None if at_ns is None else (at_ns - start_ns) / 1e9, state))
+            after_s = None if at_ns is None else (at_ns - start_ns) * recording.scale / 1e9
+            found.append(Detection(fault, sensor, after_s, state))
     return found
+
+
+def _expected(fault: Fault, sensor: Sensor, recording: Recording) -> frozenset[str]:
+    """The states that tell of a fault; a stream that is dropped before it sent anything is still being waited for."""
+    start_ns = recording.steady_ns(fault.start_ns)
+    began = any(frame.sensor is sensor and frame.sent_ns < start_ns for frame in recording.sent)
+    never = fault.fault == "drop" and not began
+    return fault.kind.expected | {SensorState.WAITING.value} if never else fault.kind.expected
 
 
 def _names(switch: Switch, sensor: Sensor, state: str) -> bool:

@@ -30,8 +30,8 @@ def switches(recording: Recording, scenario: Scenario) -> list[dict[str, Any]]:
     """Every change of mode during the play, oldest first.
 
     `latency_ms` runs from the trigger (start or end of a fault, start of the play) to the first label image in the new
-    mode; None where nothing triggered the switch or no label image followed. `wrong` is a sensor given up without a
-    fault of its own, or taken back while a fault still made it useless.
+    mode, in steady time whatever the speed of the play; None where nothing triggered the switch or no label image
+    followed. `wrong` is a sensor given up without a fault of its own, or taken back while one still made it useless.
     """
     ordered = [s for s in recording.switches if recording.play_s(s.at_ns) * 1e9 <= recording.duration_ns]
     events = _events(scenario)
@@ -107,11 +107,11 @@ def _end_s(fault: Fault) -> float:
 def _latency_ms(
     arrivals_ns: list[int], recording: Recording, switch: Switch, next_ns: int | None, trigger: _Event | None
 ) -> float | None:
-    """From the trigger to the first of `arrivals_ns`, the label images in the new mode, ms."""
+    """From the trigger to the first of `arrivals_ns`, the label images in the new mode, ms of steady time."""
     number = bisect_left(arrivals_ns, switch.at_ns)
     if trigger is None or number == len(arrivals_ns):
         return None
     first_ns = arrivals_ns[number]
     if next_ns is not None and first_ns > next_ns + FOLLOWS_NS:
         return None
-    return round((recording.play_s(first_ns) - trigger.at_s) * 1e3, 1)
+    return round((recording.play_s(first_ns) - trigger.at_s) / recording.scale * 1e3, 1)

@@ -125,6 +125,7 @@ def _draw_rate(axis: Axes, recording: Recording, end_s: float) -> None:
     times = np.sort([recording.play_s(o.at_ns) for o in recording.outputs])
     grid = np.arange(RATE_WINDOW_S, end_s, 0.05)
     rate = (np.searchsorted(times, grid) - np.searchsorted(times, grid - RATE_WINDOW_S)) / RATE_WINDOW_S
+    rate = rate * recording.scale  # labels by the clock on the wall, over seconds of the play
     axis.plot(grid, rate, color="#444444", lw=1.2)
     axis.set_ylabel(f"labels/s\n({RATE_WINDOW_S:g} s window)")
     axis.set_ylim(bottom=0)

@@ -75,7 +75,7 @@ def memory(recording: Recording) -> dict[str, Any] | None:
     which allocators and caches fill; None for less than `SLOPE_S` of them. `curve` holds some of the samples: seconds
     since the first, and MiB. None for all where the node was not watched.
     """
-    settled = [(at, mib) for at, mib in recording.memory if at - recording.started_ns > recording.duration_ns / 5]
+    settled = [(at, mib) for at, mib in recording.memory if at > recording.steady_ns(recording.duration_ns // 5)]
     if len(settled) < MEMORY_SAMPLES:
         return None
     hours = [(at - settled[0][0]) / 3.6e12 for at, _ in settled]

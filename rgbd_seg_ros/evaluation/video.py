@@ -1,4 +1,4 @@
-"""video.mp4 and poster.png: the play as the node saw it, at real time."""
+"""video.mp4 and poster.png: the play as the node saw it, by the play's clock."""
 
 from __future__ import annotations
 

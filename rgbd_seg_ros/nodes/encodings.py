@@ -13,24 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-EMPTY = "empty"
-TRUNCATED = "truncated"
-WRONG_ENCODING = "wrong_encoding"
-UNDECODABLE = "undecodable"
-
-
-class DecodeError(ValueError):
-    """A message that holds no usable image.
-
-    Attributes:
-        reason: one of `EMPTY`, `TRUNCATED`, `WRONG_ENCODING`, `UNDECODABLE`: what diagnostics count.
-        detail: a sentence for people.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+from rgbd_seg_ros.datasets.compressed_depth import EMPTY, TRUNCATED, UNDECODABLE, WRONG_ENCODING, DecodeError
 
 
 @dataclass(frozen=True, slots=True)

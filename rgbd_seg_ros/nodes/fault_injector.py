@@ -7,11 +7,13 @@ scenario's clock starts with the first message and again with every call of `~/r
 from __future__ import annotations
 
 import heapq
+import re
 import sys
 import time
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -104,11 +106,11 @@ class FaultInjectorNode(Node):
 
 
 def record_of_message(message: Image, sensor: Sensor, index: int, time_ns: int) -> Record:
-    """An image message as a record; views of the message's bytes.
+    """An image message as a record; views of the message's bytes, or copies where these are big-endian.
 
     A message that is no proper image already (truncated, unknown encoding) becomes one plane of its bytes, header kept.
     """
-    data = np.frombuffer(message.data, np.uint8)
+    data = _little_endian(message)
     dtype, channels = LAYOUTS.get(message.encoding, (np.uint8, 1))
     tight = message.width * channels * np.dtype(dtype).itemsize
     if message.encoding in LAYOUTS and message.step == tight and data.size == tight * message.height:
@@ -121,6 +123,22 @@ def record_of_message(message: Image, sensor: Sensor, index: int, time_ns: int) 
         sensor, index, time_ns, ns_from_stamp(message.header.stamp), message.encoding, message.height, message.width,
         message.step, image,
     )  # fmt: skip
+
+
+def _little_endian(message: Image) -> npt.NDArray[np.uint8]:
+    """The bytes of an image, flat and in the order in which records are published (`is_bigendian` = 0)."""
+    data = np.frombuffer(message.data, np.uint8)
+    bits = re.search(r"(?:16|32|64)(?=[USF]C|$)", message.encoding)
+    if not message.is_bigendian or bits is None:
+        return data
+    size = int(bits[0]) // 8
+    swapped = data.copy()
+    row = message.step if message.step >= size else max(1, data.size)
+    for start in range(0, data.size, row):
+        # the padding of a row, or the end of a truncated message, may hold a part of a pixel, which is left as it is
+        end = start + min(row, data.size - start) // size * size
+        swapped[start:end] = data[start:end].reshape(-1, size)[:, ::-1].reshape(-1)
+    return swapped
 
 
 def main(argv: Sequence[str] | None = None) -> int:

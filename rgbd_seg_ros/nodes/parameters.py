@@ -1,16 +1,17 @@
-"""Every parameter of the segmenter node: name, default, range, meaning, and the settings made of them."""
+"""Every parameter of the segmenter node: name, default, range, meaning, and the settings made of them.
+
+Importing it needs no ROS: plays in virtual time set the core by the same parameters (`core_settings`).
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
-from rclpy.parameter import Parameter
+import yaml
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.health import HealthConfig
@@ -18,6 +19,11 @@ from rgbd_seg_ros.core.modes import ModeConfig
 from rgbd_seg_ros.core.stream import StreamConfig
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.backends.registry import backend_names, parse_settings
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
 
 AUTOMATIC = -1.0
 """Value of the pairing parameters that means: half a frame period."""
@@ -44,6 +50,8 @@ class ParameterSpec:
 
     def descriptor(self) -> ParameterDescriptor:
         """The ROS descriptor: description, range, constraints, read-only flag."""
+        from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
         message = ParameterDescriptor(description=self.description, read_only=self.read_only)
         if self.choices:
             message.additional_constraints = f"one of: {', '.join(self.choices)}"
@@ -112,6 +120,13 @@ SPECS: tuple[ParameterSpec, ...] = (
 )
 
 
+CORE = (
+    "rgb_expected_rate_hz", "depth_expected_rate_hz", "stale_periods", "frozen_frames", "min_valid_depth",
+    "pairing_tolerance_ms", "pairing_timeout_ms", "restore_pairs", "max_restore_pairs", "stable_s", "preferred",
+)  # fmt: skip
+"""The parameters of `StreamConfig`: those that mean something without ROS, queue and inference runtime."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     """The parameters of the node as it was configured."""
@@ -167,10 +182,6 @@ def read(node: Node) -> NodeSettings:
     def get(name: str) -> Any:
         return node.get_parameter(name).value
 
-    if get("max_restore_pairs") < get("restore_pairs"):
-        raise UserError(
-            f"max_restore_pairs is {get('max_restore_pairs')}, below restore_pairs ({get('restore_pairs')}): raise it."
-        )
     return NodeSettings(
         bundle=get("bundle"),
         backend=get("backend"),
@@ -188,7 +199,43 @@ def read(node: Node) -> NodeSettings:
     )
 
 
+def core_settings(given: Mapping[str, str]) -> StreamConfig:
+    """The settings of the core that parameters given as text describe; those that are not given have their defaults.
+
+    Raises:
+        UserError: a name is none of `CORE`, or a value is not of its type or out of its range.
+    """
+    specs = {spec.name: spec for spec in SPECS if spec.name in CORE}
+    unknown = sorted(set(given) - set(specs))
+    if unknown:
+        raise UserError(f"{', '.join(unknown)} cannot be set without ROS, only these can: {', '.join(CORE)}")
+    values = {name: _parsed(spec, given[name]) if name in given else spec.default for name, spec in specs.items()}
+    return _stream_config(values.__getitem__)
+
+
+def _parsed(spec: ParameterSpec, text: str) -> Any:
+    """The value of a text, read as YAML as ROS does."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(spec.default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(spec.default):
+        raise UserError(f"{spec.name} is '{text}'; give a value like {spec.default}")
+    why = spec.refusal(value)
+    if not why and spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
+        why = f"{spec.name} is {value}; give {spec.low:g} to {spec.high:g}"
+    if why:
+        raise UserError(why)
+    return value
+
+
 def _stream_config(get: Callable[[str], Any]) -> StreamConfig:
+    if get("max_restore_pairs") < get("restore_pairs"):
+        raise UserError(
+            f"max_restore_pairs is {get('max_restore_pairs')}, below restore_pairs ({get('restore_pairs')}): raise it."
+        )
     health = {
         sensor: HealthConfig(
             expected_rate_hz=get(f"{sensor.value}_expected_rate_hz") or None,

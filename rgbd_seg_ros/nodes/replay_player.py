@@ -152,7 +152,8 @@ def _play(args: argparse.Namespace, node_of: Callable[[Camera], Player]) -> None
     gc.enable()
     time.sleep(SETTLE_S)
     player.deactivate_target()
-    write_player_log(args.log, started_ns, duration_ns, sent, args.lockstep)
+    scale = 1.0 if args.lockstep else args.scale
+    write_player_log(args.log, started_ns, duration_ns, sent, args.lockstep, scale)
 
 
 def main() -> int:

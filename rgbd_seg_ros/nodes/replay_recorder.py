@@ -96,7 +96,7 @@ class Recorder(Node):
                 rows.append([received_ns, stamp_ns, message.height, message.width, out.tell()])
                 out.write(message.data)
         self._spool_path.unlink()
-        write_recorder_log(self._folder / RECORDER_FILE, rows, [_status_row(*status) for status in self._statuses])
+        write_recorder_log(self._folder / RECORDER_FILE, rows, (_status_row(*status) for status in self._statuses))
 
 
 def _status_row(received_ns: int, serialized: bytes) -> list[Any]:

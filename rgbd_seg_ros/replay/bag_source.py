@@ -13,6 +13,7 @@ import yaml
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS, LabelSet
+from rgbd_seg_ros.datasets.compressed_depth import DecodeError, decode_compressed_depth
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.source import SourceFrame
 from rgbd_seg_ros.scenes.camera import Camera
@@ -190,12 +191,14 @@ def _color(message: Any, path: Path) -> npt.NDArray[np.uint8]:
 
 def _depth(message: Any, path: Path) -> npt.NDArray[Any]:
     if not hasattr(message, "encoding"):
-        # compressedDepth: 12 bytes of quantisation header, then a PNG
-        data = message.data[12:] if "compressedDepth" in message.format else message.data
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        if image is None or image.dtype != np.uint16 or image.ndim != 2:
-            raise UserError(f"{path} holds a depth image of format {message.format!r}; played is 16-bit PNG")
-        return image
+        # a format that names no encoding is that of a plain 16-bit image file
+        form = message.format if ";" in message.format else f"16UC1; {message.format}"
+        try:
+            return decode_compressed_depth(message.data, form)[0]
+        except DecodeError as error:
+            raise UserError(
+                f"{path} holds a depth image of format {message.format!r} that cannot be decoded: {error}"
+            ) from error
     if message.encoding not in DEPTH:
         raise UserError(f"{path} holds {message.encoding} depth; played are {', '.join(DEPTH)} and compressedDepth")
     return _pixels(message, DEPTH[message.encoding], 1, path)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,13 @@ from typing import Any
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.replay.domain import private_domain
-from rgbd_seg_ros.replay.recording import PLAYER_FILE, Recording, load_recording
+from rgbd_seg_ros.replay.recording import PLAYER_FILE, Recording, load_recording, recorder_written
 from rgbd_seg_ros.replay.scenario import Scenario
 from rgbd_seg_ros.replay.sequence import Sequence
 
 MEMORY_EVERY_S = 1.0
 STOP_S = 15.0
-"""A process that has not ended this long after SIGINT is killed."""
+"""A process that has not ended this long after SIGINT, or after its last sign of progress, is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def play_live(source: Path, scenario: Scenario, options: LiveOptions, folder: Pa
 
         segmenter = start("segmenter_node", _node_arguments(options))
         recorder = start("replay_recorder", ["--out", str(folder), *recording])
+        recorder.progress = lambda: recorder_written(folder)  # it decodes after SIGINT, for as long as it takes
         player = start("replay_player", _player_arguments(source, scenario_file, options, folder))
         longest_s = scenario.duration / options.scale + options.start_timeout_s + 30
         _wait_for(player, segmenter, recorder, math.inf if options.lockstep else longest_s)
@@ -149,12 +151,29 @@ def _wait_for(player: _Process, segmenter: _Process, recorder: _Process, timeout
         raise UserError(f"the player failed: {player.last_words()} {hint}".strip())
 
 
+def interrupt(process: subprocess.Popen[bytes], progress: Callable[[], int], patience_s: float) -> int:
+    """Ends a process by SIGINT and gives its exit status; kills it when `progress` rests for `patience_s`."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    seen, since = progress(), time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.05)
+        now = progress()
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif time.monotonic() - since > patience_s:
+            process.kill()
+            break
+    return process.wait()
+
+
 class _Process:
     """A module of `rgbd_seg_ros.nodes` run by the same Python, its output in a file."""
 
     def __init__(self, module: str, arguments: list[str], env: dict[str, str], folder: Path) -> None:
         self.name = module
         self.memory: list[tuple[int, float]] = []
+        self.progress: Callable[[], int] = lambda: 0
         self._log = folder / f"{module}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -178,13 +197,7 @@ class _Process:
 
     def stop(self) -> int:
         """Ends the process and gives its exit status."""
-        if self.running:
-            self._process.send_signal(signal.SIGINT)
-        try:
-            return self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        return interrupt(self._process, self.progress, STOP_S)
 
     def last_words(self) -> str:
         """The end of what it printed, on one line."""

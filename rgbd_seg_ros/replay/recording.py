@@ -108,6 +108,7 @@ class Recording:
         memory: (steady time, resident MiB) of the node's process; empty where it was not watched.
         unexplained_labels: label images that came without a status or statuses without a label image.
         lockstep: frames were sent as the node answered, not at their times.
+        scale: speed of the play: its clock runs so many times as fast as steady time.
     """
 
     started_ns: int
@@ -121,14 +122,19 @@ class Recording:
     memory: list[tuple[int, float]] = field(default_factory=list)
     unexplained_labels: int = 0
     lockstep: bool = False
+    scale: float = 1.0
 
     def play_s(self, steady_ns: int) -> float:
         """Steady time as seconds of the play's clock; in lockstep, counted on from the message that was sent last."""
         number = bisect_right(self._sent_ns, steady_ns) - 1 if self.lockstep else -1
         if number < 0:
-            return (steady_ns - self.started_ns) / 1e9
+            return (steady_ns - self.started_ns) * self.scale / 1e9
         last = self.sent[number]
         return (last.time_ns + steady_ns - last.sent_ns) / 1e9
+
+    def steady_ns(self, play_ns: int) -> int:
+        """Steady time at which the play's clock, at the pace of the cameras, shows `play_ns`."""
+        return self.started_ns + round(play_ns / self.scale)
 
     @cached_property
     def _sent_ns(self) -> list[int]:
@@ -136,22 +142,41 @@ class Recording:
 
 
 def write_player_log(
-    path: Path, started_ns: int, duration_ns: int, sent: Iterable[SentFrame], lockstep: bool = False
+    path: Path,
+    started_ns: int,
+    duration_ns: int,
+    sent: Iterable[SentFrame],
+    lockstep: bool = False,
+    scale: float = 1.0,
 ) -> None:
-    """Writes what the player sent."""
+    """Writes what the player sent, and at which speed."""
     rows = [[f.sensor.value, f.index, f.time_ns, f.stamp_ns, f.sent_ns, list(f.faults)] for f in sent]
-    _write_json(path, {"started_ns": started_ns, "duration_ns": duration_ns, "lockstep": lockstep, "sent": rows})
+    facts = {"started_ns": started_ns, "duration_ns": duration_ns, "lockstep": lockstep, "scale": scale}
+    _write_json(path, {**facts, "sent": rows})
 
 
-def write_recorder_log(path: Path, labels: Sequence[Sequence[Any]], statuses: Sequence[Sequence[Any]]) -> None:
-    """Writes what the recorder heard.
+def write_recorder_log(path: Path, labels: Iterable[Sequence[Any]], statuses: Iterable[Sequence[Any]]) -> None:
+    """Writes what the recorder heard, row by row, so that whoever waits for it sees it grow (`recorder_written`).
 
     Args:
         path: the JSON file.
         labels: rows of [received_ns, stamp_ns, height, width, offset in the label file or -1].
         statuses: rows of [received_ns, stamp_ns, {key: value}] of the node's status.
     """
-    _write_json(path, {"labels": labels, "statuses": statuses})
+    partial = _partial(path)
+    with partial.open("w") as file:
+        for head, rows in (('{"labels": [\n', labels), ('\n], "statuses": [\n', statuses)):
+            file.write(head)
+            for number, row in enumerate(rows):
+                file.write(f"{',' if number else ''}{json.dumps(row)}\n")
+        file.write("]}\n")
+    partial.replace(path)
+
+
+def recorder_written(folder: Path) -> int:
+    """Bytes of the recorder's files in `folder`: while it decodes what it spooled, this number grows."""
+    files = (folder / LABEL_FILE, folder / RECORDER_FILE, _partial(folder / RECORDER_FILE))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def load_recording(folder: Path) -> Recording:
@@ -164,6 +189,7 @@ def load_recording(folder: Path) -> Recording:
         player = json.loads((folder / PLAYER_FILE).read_text())
         recorder = json.loads((folder / RECORDER_FILE).read_text())
         recording = Recording(player["started_ns"], player["duration_ns"], lockstep=player["lockstep"])
+        recording.scale = float(player.get("scale", 1.0))  # older logs do not state it
         recording.sent = [
             SentFrame(Sensor(s), i, t, stamp, sent, tuple(faults)) for s, i, t, stamp, sent, faults in player["sent"]
         ]
@@ -234,6 +260,10 @@ def _times(values: dict[str, str]) -> dict[str, float]:
 
 
 def _write_json(path: Path, data: Any) -> None:
-    partial = path.with_suffix(".partial")
+    partial = _partial(path)
     partial.write_text(json.dumps(data))
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".partial")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from rgbd_seg_ros.scenes.camera import Camera
 
 FACTS = "sequence.json"
 FORMAT = 1
+BLOCK_BYTES = 1 << 16
+HASHED_BLOCKS = 1 << 12
 
 
 def is_sequence(path: Path) -> bool:
@@ -65,6 +69,15 @@ class Sequence:
         """From the first frame to one period after the last, seconds."""
         stamps = [stamp for stream in self._streams.values() for stamp in stream.stamps]
         return (max(stamps) - min(stamps)) / 1e9 + 1.0 / self.rate_hz if stamps else 0.0
+
+    @property
+    def digest(self) -> str:
+        """Hash of the images and labels, see `_file_digest`; read once as long as the files stay as they are."""
+        parts = []
+        for path in sorted(self.folder.glob("*.raw")):
+            facts = path.stat()
+            parts.append(f"{path.name} {_file_digest(path, facts.st_size, facts.st_mtime_ns)}")
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def rate_of(self, sensor: Sensor) -> float:
         """Frames per second of one stream: by its stamps, or what the sequence says where they are too few."""
@@ -122,6 +135,21 @@ class _Stream:
         self.stamps: list[int] = facts["stamps_ns"]
         self.labels: list[int] = facts["labels"]
         self.images = _open_raw(folder / facts["file"], facts)
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
+    """Hash of a file's size and content; of one above 256 MiB, of every n-th block, so that a second or so is enough.
+
+    `mtime_ns` is there for the cache only: a file that was written again is read again.
+    """
+    digest = hashlib.sha256(str(size).encode())
+    stride = 1 + size // (BLOCK_BYTES * HASHED_BLOCKS)
+    with path.open("rb") as file:
+        for start in range(0, size, stride * BLOCK_BYTES):
+            file.seek(start)
+            digest.update(file.read(BLOCK_BYTES))
+    return digest.hexdigest()
 
 
 def _open_raw(path: Path, facts: dict[str, Any]) -> npt.NDArray[Any]:

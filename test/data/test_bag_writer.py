@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 import make_bag
+from rgbd_seg_ros.cli._play import add_play_arguments, prepare
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets import PreparedSet
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.testing import write_test_bundle
 from rgbd_seg_ros.replay.bag_source import BagSource
 from rgbd_seg_ros.replay.bag_writer import EPOCH_NS, INFO_TOPIC, LABEL_TOPIC, TOPICS, BagWriter, write_bag
 from rgbd_seg_ros.replay.set_source import SetSource
@@ -58,6 +61,21 @@ def test_depth_in_other_units_is_written_in_metres(tmp_path: Path, small_set: Pr
     depth = next(f.image for f in BagSource(tmp_path / "bag") if f.sensor is Sensor.DEPTH)
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, small_set.read("v0").depth * 0.02, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("words", "rate_hz"), [([], 5.0), (["--rate", "20"], 20.0)])
+def test_a_prepared_set_is_played_at_its_own_rate_unless_told_otherwise(
+    small_set: PreparedSet, tmp_path: Path, words: list[str], rate_hz: float
+) -> None:
+    shutil.copytree(small_set.root, tmp_path / "set")
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    manifest["rate_hz"] = 5.0
+    (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest))
+    bundle = write_test_bundle(tmp_path / "bundle")
+    parser = argparse.ArgumentParser()
+    add_play_arguments(parser, "healthy")
+    args = parser.parse_args(["--input", str(tmp_path / "set"), "--bundle", str(bundle.folder), *words])
+    assert prepare(args, tmp_path).sequence.rate_hz == rate_hz
 
 
 def test_nothing_is_left_of_a_bag_that_failed(small_set: PreparedSet, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.nodes.fault_injector import record_of_message
+from rgbd_seg_ros.nodes.messages import color_array, depth_array
 from rgbd_seg_ros.nodes.wire import image_bytes
 from rgbd_seg_ros.replay.domain import joined, private_domain
 from rgbd_seg_ros.replay.record import Record
@@ -106,6 +108,21 @@ def test_the_injector_changes_what_passes_through_and_nothing_else(bench: Bench)
     answer = bench.restart.call_async(Trigger.Request())
     assert bench.wait(answer.done)
     assert answer.result().success
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "rgb8"])
+def test_a_big_endian_image_is_published_with_the_same_pixels(encoding: str, padding: int) -> None:
+    pixels = {"16UC1": DEPTH, "32FC1": DEPTH.astype(np.float32) / 1000, "rgb8": RGB}[encoding]
+    rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(len(pixels), -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)))
+    message = Image(height=12, width=16, encoding=encoding, step=rows.shape[1], is_bigendian=1)
+    message.data.frombytes(rows.tobytes())
+    again = deserialize_message(image_bytes(record_of_message(message, Sensor.DEPTH, 0, 0), "optical"), Image)
+    if encoding == "rgb8":
+        assert np.array_equal(color_array(again), pixels)
+    else:
+        assert np.array_equal(depth_array(again)[0], pixels)
 
 
 def test_a_message_that_is_no_image_passes_as_it_came() -> None:

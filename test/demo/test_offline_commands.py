@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from rgbd_seg_ros.cli import main as cli
 from rgbd_seg_ros.cli._play import Play, evaluate_recording
 from rgbd_seg_ros.cli._simulated import MemoLabeller, policies, run_simulated
-from rgbd_seg_ros.cli.campaign import Job, play_all
+from rgbd_seg_ros.cli.campaign import CODE, Job, _result_name, play_all
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.core.records import WorkOrder
@@ -27,6 +29,7 @@ from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
 from rgbd_seg_ros.replay.named_scenarios import load_scenario
+from rgbd_seg_ros.replay.rendering import code_version
 from rgbd_seg_ros.replay.scenario import Fault, Scenario
 from rgbd_seg_ros.replay.sequence import Sequence, SequenceWriter
 from rgbd_seg_ros.replay.simulate import SimulatedTimes
@@ -121,6 +124,42 @@ def evaluate(sequence: Sequence, bundle: Bundle, out: Path, *more: str) -> int:
     )  # fmt: skip
 
 
+def test_parameters_of_the_core_hold_in_virtual_time_too(sequence: Sequence, bundle: Bundle, tmp_path: Path) -> None:
+    def labels_out(name: str, *more: str) -> dict[str, int]:
+        assert evaluate(sequence, bundle, tmp_path / name, "--duration", "3", *more) == 0
+        return json.loads((tmp_path / name / "report.json").read_text())["labels_out"]
+
+    assert labels_out("patient", "--set", "restore_pairs:=30")["fusion"] < labels_out("usual")["fusion"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "queue_size:=9"], "queue_size"),
+        (["--set", "nonsense:=9"], "nonsense"),
+        (["--set", "restore_pairs:=soon"], "restore_pairs is 'soon'; give a value like 5"),
+        (["--set", "restore_pairs:=0"], "restore_pairs is 0; give 1 to 10000"),
+        (["--set", "restore_pairs:=90"], "below restore_pairs"),
+        (["--set", "preferred:=both"], "choose one of: rgb, depth"),
+        (["--clock"], "leave out --clock"),
+        (["--speed", "2"], "leave out --clock and --speed"),
+    ],
+)
+def test_what_means_nothing_in_virtual_time_is_refused(
+    sequence: Sequence, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str],
+    sentence: str,
+) -> None:  # fmt: skip
+    assert evaluate(sequence, bundle, tmp_path / "out", *words) == 2
+    assert sentence in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_virtual_time_needs_no_ros() -> None:
+    program = "import sys\nsys.modules.update(rclpy=None, rcl_interfaces=None)\nimport rgbd_seg_ros.cli.evaluate"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+
+
 def test_two_reports_can_be_compared(
     sequence: Sequence, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +198,23 @@ def test_a_campaign_plays_everything_once_and_picks_up_where_it_was(
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").iterdir()}
     assert set(again) == set(runs)
     assert sum(again[p] != runs[p] for p in runs) == 1
+
+
+def test_a_result_counts_only_for_the_pixels_it_was_made_of(sequence: Sequence, bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "sequence"
+    shutil.copytree(sequence.folder, folder)
+    job = Job(folder, bundle.folder, 0, ("depth_drop",), None, False)
+    before = _result_name(job)
+    assert _result_name(job) == before
+    with (folder / "depth.raw").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x55")
+    assert _result_name(job) != before
+
+
+@pytest.mark.parametrize("room", ["nodes", "cli", "scenes"])
+def test_a_result_counts_only_for_the_code_it_was_made_by(room: str) -> None:
+    assert code_version(f"rgbd_seg_ros.{room}") in CODE
 
 
 def test_a_misspelt_scenario_ends_a_campaign_before_it_begins(

@@ -64,6 +64,17 @@ def test_silence_counts_as_error_where_it_is_asked_for() -> None:
     assert row["miou_always"] < row["miou_given"]
 
 
+def test_label_images_of_another_size_than_the_truth_are_compared_at_the_size_of_the_truth() -> None:
+    """As those of depth alone where the depth image is smaller than the colour image."""
+    coarse = np.array([[0, 1]], np.uint8)
+    frames = [SentFrame(Sensor.DEPTH, 0, 0, 0, 0)]
+    outputs = [LabelOutput(1, 0, Mode.DEPTH, {Sensor.DEPTH: 0}, {}, coarse)]
+    joined = join(Recording(0, 4 * S, frames, outputs, received={Sensor.RGB: 0, Sensor.DEPTH: 1}))
+    fine = np.repeat(TRUTH, 2, axis=0)
+    assert measure(joined, lambda sensor, index: fine, TWO, TWO, SCENARIO).to_dict()["miou"]["depth"] == 1.0
+    assert policy_row("ours", joined, lambda sensor, index: fine, TWO, TWO)["miou_given"] == 1.0
+
+
 def test_nyu40_truth_is_expressed_in_nyu13() -> None:
     table = translation(LABEL_SETS["nyu40"], LABEL_SETS["nyu13"])
     assert LABEL_SETS["nyu13"].classes[table[LABEL_SETS["nyu40"].classes.index("bed")]] == "bed"

@@ -11,7 +11,9 @@ import pytest
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.joining import join
+from rgbd_seg_ros.evaluation.page import write_page
 from rgbd_seg_ros.evaluation.report import build_report, failures, read_report, write_report
+from rgbd_seg_ros.evaluation.robustness import detections
 from rgbd_seg_ros.evaluation.switching import switches
 from rgbd_seg_ros.evaluation.timing import label_rates, memory
 from rgbd_seg_ros.replay.recording import (
@@ -19,6 +21,7 @@ from rgbd_seg_ros.replay.recording import (
     PLAYER_FILE,
     RECORDER_FILE,
     DroppedFrame,
+    HealthSample,
     LabelOutput,
     Recording,
     SentFrame,
@@ -168,6 +171,39 @@ def test_the_label_rate_leaves_out_the_time_without_any_stream() -> None:
     assert label_rates(played, Scenario("s", 1.0))["fusion"] < 25
 
 
+def test_a_play_at_another_speed_is_judged_by_its_own_clock() -> None:
+    """The times of `depth drop` at 4 s as they are when the play runs twice as fast: halved, latencies as they are."""
+    played = Recording(0, 10_000 * MS, scale=2.0)
+    played.switches = [Switch(2060 * MS, Mode.FUSION, Mode.RGB, "depth stale: no message for more than 50 ms")]
+    played.outputs = [LabelOutput(2090 * MS, 1, Mode.RGB, {R: 1}, {})]
+    scenario = Scenario("s", 10.0, (Fault("drop", "depth", 4.0, 3.0),))
+    row = switches(played, scenario)[0]
+    assert (row["time_s"], row["trigger"], row["wrong"]) == (4.12, "start of depth drop", False)
+    assert row["latency_ms"] == pytest.approx(90.0)
+    found = detections(played, scenario)[0]
+    assert (found.after_s, found.in_time) == (pytest.approx(0.12), True)
+
+
+def test_the_speed_of_a_play_is_in_its_log_and_logs_without_it_ran_at_real_time(tmp_path: Path) -> None:
+    write_player_log(tmp_path / PLAYER_FILE, 100, 1000, [], scale=0.5)
+    write_recorder_log(tmp_path / RECORDER_FILE, [], [])
+    assert load_recording(tmp_path).play_s(100 + 2_000 * MS) == 1.0
+    log = json.loads((tmp_path / PLAYER_FILE).read_text())
+    del log["scale"]
+    (tmp_path / PLAYER_FILE).write_text(json.dumps(log))
+    assert load_recording(tmp_path).play_s(100 + 2_000 * MS) == 2.0
+
+
+def test_waiting_is_what_tells_of_a_stream_that_never_came_and_of_no_other() -> None:
+    scenario = Scenario("s", 1.0, (Fault("drop", "depth", 0.0),))
+    played = recording([sent(R, 0), sent(R, 1)], [])
+    played.health = [HealthSample(50 * MS, Mode.RGB, {R: "ok", D: "waiting"})]
+    assert [(d.state, d.in_time) for d in detections(played, scenario)] == [("waiting", True)]
+    later = Scenario("s", 1.0, (Fault("drop", "depth", 0.01),))
+    played.sent.insert(0, sent(D, 0))
+    assert [(d.state, d.in_time) for d in detections(played, later)] == [(None, False)]
+
+
 def status(stamp: int, mode: str = "rgb", **values: str) -> dict[str, str]:
     base = {"mode": mode, "rgb_stamp_ns": str(stamp), "depth_stamp_ns": "", "received_rgb": "1", "received_depth": "0",
             "rgb_state": "ok", "depth_state": "waiting", "latency_ms": "12.5", "publish_ms": "n/a"}  # fmt: skip
@@ -202,6 +238,17 @@ def test_a_status_without_its_label_image_covers_nothing(tmp_path: Path) -> None
 def test_logs_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"player\.json"):
         load_recording(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(30, False), (100, True)])
+def test_the_page_names_a_slope_of_memory_only_where_there_is_one(tmp_path: Path, seconds: int, shown: bool) -> None:
+    played = Recording(0, seconds * 1000 * MS)
+    played.memory = [(t * 1000 * MS, 100.0) for t in range(seconds)]
+    report = build_report(played, join(played), Scenario("s", float(seconds)), None, {"input": "i", "command": "c"})
+    page = write_page(report, tmp_path).read_text()
+    assert "100.0 MiB at most" in page
+    assert ("slope" in page) == shown
+    assert ("MiB an hour" in page) == shown
 
 
 def test_memory_that_grows_has_a_slope_and_flat_memory_has_none() -> None:

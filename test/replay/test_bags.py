@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,22 @@ def image(index: int, encoding: str, pixels: np.ndarray, padding: int = 0, big_e
 
 def compressed(index: int, form: str, data: bytes) -> Any:
     return TYPES["sensor_msgs/msg/CompressedImage"](header(index), form, np.frombuffer(data, np.uint8))
+
+
+def rvl(values: np.ndarray) -> bytes:
+    """Width, height and the RVL code of an image without zero pixels (the nodes' tests have one for any image)."""
+    flat = values.ravel().astype(int)
+    steps = np.diff(flat, prepend=0)
+    nibbles: list[int] = []
+    for value in (0, flat.size, *((int(s) << 1) ^ (int(s) >> 31) for s in steps)):
+        rest = value
+        while rest > 7:
+            nibbles.append(rest & 7 | 8)
+            rest >>= 3
+        nibbles.append(rest)
+    nibbles += [0] * (-len(nibbles) % 8)
+    words = [int("".join(f"{n:x}" for n in nibbles[i : i + 8]), 16) for i in range(0, len(nibbles), 8)]
+    return struct.pack("<II", values.shape[1], values.shape[0]) + struct.pack(f"<{len(words)}I", *words)
 
 
 def camera_info() -> Any:
@@ -103,6 +120,33 @@ def test_compressed_topics_are_decoded(tmp_path: Path) -> None:
     frames = list(open_source(bag))
     assert all(np.array_equal(f.image, RGB[i]) for i, f in enumerate(f for f in frames if f.sensor is Sensor.RGB))
     assert all(np.array_equal(f.image, DEPTH[i]) for i, f in enumerate(f for f in frames if f.sensor is Sensor.DEPTH))
+
+
+@pytest.mark.parametrize("codec", ["png", "rvl"])
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_compressed_depth_is_millimetres_or_metres_as_its_format_says(
+    tmp_path: Path, encoding: str, codec: str
+) -> None:
+    """32FC1 is quantised: level = a / depth + b, a and b in the header of 12 bytes."""
+    quant_a, quant_b = 10100.0, -1009.0
+    metres = DEPTH[0].astype(np.float32) / 1000
+    levels = DEPTH[0] if encoding == "16UC1" else np.round(quant_a / metres + quant_b).astype(np.uint16)
+    payload = rvl(levels) if codec == "rvl" else cv2.imencode(".png", levels)[1].tobytes()
+    message = compressed(0, f"{encoding}; compressedDepth {codec}", struct.pack("<iff", 0, quant_a, quant_b) + payload)
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, {"/depth/image_raw/compressedDepth": [message]})
+    depth = next(iter(open_source(bag))).image
+    if encoding == "16UC1":
+        assert np.array_equal(depth, DEPTH[0])
+    else:
+        assert depth.dtype == np.float32
+        np.testing.assert_allclose(depth, metres, rtol=2e-3)
+
+
+def test_compressed_depth_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    message = compressed(0, "16UC1; compressedDepth rvl", bytes(15))
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP, {"/depth/image_raw/compressedDepth": [message]})
+    with pytest.raises(UserError, match="compressedDepth rvl"):
+        open_source(bag)
 
 
 def test_metres_and_big_endian_depth_are_understood(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.stream import RgbdStream, StreamConfig
 from rgbd_seg_ros.evaluation.joining import join
 from rgbd_seg_ros.evaluation.report import build_report
+from rgbd_seg_ros.replay.named_scenarios import load_scenario
 from rgbd_seg_ros.replay.policies import AlwaysFusion, PerfectSwitch, Synchroniser
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import Recording
@@ -52,6 +53,13 @@ def report_of(scenario: Scenario, seed: int = 0) -> dict:
 def test_no_surviving_frame_stays_unlabelled_and_every_promise_is_kept(name: str) -> None:
     report = report_of(Scenario.load(name), seed=1)
     assert report["failures"] == []
+    assert report["broken_promises"] == []
+
+
+@pytest.mark.parametrize("name", ["only:rgb", "only:depth"])
+def test_a_stream_that_never_comes_is_noticed_in_time(name: str) -> None:
+    report = report_of(load_scenario(name, 3.0))
+    assert [d["state"] for d in report["detections"]] == ["waiting"]
     assert report["broken_promises"] == []
 
 

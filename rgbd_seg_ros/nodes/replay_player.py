@@ -27,7 +27,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.nodes.replay_pace import Lockstep, Pace, RealTime
-from rgbd_seg_ros.nodes.replay_recorder import RECORDED_TOPIC
+from rgbd_seg_ros.nodes.replay_recorder import ACKNOWLEDGEMENTS, RECORDED_TOPIC
 from rgbd_seg_ros.nodes.wire import NS, camera_info_bytes, camera_info_template, image_bytes
 from rgbd_seg_ros.replay.record import Record
 from rgbd_seg_ros.replay.recording import SentFrame, write_player_log
@@ -40,6 +40,9 @@ from rgbd_seg_ros.scenes.camera import Camera
 FRAME_ID = "camera_optical_frame"
 SETTLE_S = 1.0
 """Time for the last frames to be labelled before the node is deactivated."""
+
+MATCH_S = 0.3
+"""Both ends are known by now; the segmenter may have matched the recorder a little later than this process saw it."""
 
 
 class Player(Node):
@@ -67,6 +70,7 @@ class Player(Node):
         while time.monotonic() < deadline:
             missing = self._missing()
             if not missing:
+                time.sleep(MATCH_S)
                 return
             time.sleep(0.1)
         raise UserError(f"the play cannot begin after {timeout_s:.0f} s: {missing}")
@@ -90,8 +94,7 @@ class Player(Node):
         executor = SingleThreadedExecutor()
         executor.add_node(self)
         pace = Lockstep(lambda seconds: executor.spin_once(timeout_sec=seconds), timeout_s)
-        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(DiagnosticArray, RECORDED_TOPIC, pace.on_status, qos)
+        self.create_subscription(DiagnosticArray, RECORDED_TOPIC, pace.on_status, ACKNOWLEDGEMENTS)
         deadline = time.monotonic() + timeout_s
         while not self.count_publishers(RECORDED_TOPIC):
             if time.monotonic() > deadline:

@@ -18,7 +18,8 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -27,6 +28,10 @@ from rgbd_seg_ros.nodes.wire import NS, stamp_of
 from rgbd_seg_ros.replay.recording import LABEL_FILE, RECORDER_FILE, write_recorder_log
 
 RECORDED_TOPIC = "replay_recorder/recorded"
+ACKNOWLEDGEMENTS = QoSProfile(
+    depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+"""Kept for a player that is matched a moment after the first one was sent."""
 QUIET_S = 0.5
 """Silence after which everything that was sent is taken to have arrived."""
 
@@ -45,11 +50,16 @@ class Recorder(Node):
         self._labels: list[tuple[int, int, int]] = []
         self._statuses: list[tuple[int, bytes]] = []
         qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
-        self._recorded = self.create_publisher(DiagnosticArray, RECORDED_TOPIC, qos) if acknowledge else None
+        self._recorded = (
+            self.create_publisher(DiagnosticArray, RECORDED_TOPIC, ACKNOWLEDGEMENTS) if acknowledge else None
+        )
         self._unmatched_labels: Counter[int] = Counter()
         self._unmatched_statuses: dict[int, list[bytes]] = defaultdict(list)
         self.create_subscription(Image, f"{target}/label_image", self._on_label, qos, raw=True)
         self.create_subscription(DiagnosticArray, f"{target}/status", self._on_status, qos, raw=True)
+
+    def _acknowledgements(self) -> Publisher:
+        return self.create_publisher(DiagnosticArray, RECORDED_TOPIC, ACKNOWLEDGEMENTS)
 
     def _on_label(self, serialized: bytes) -> None:
         self._labels.append((time.monotonic_ns(), stamp_of(serialized), len(serialized)))

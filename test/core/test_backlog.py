@@ -39,6 +39,53 @@ def test_orders_that_waited_too_long_are_dropped_but_never_the_newest():
     assert len(backlog.take_drops()) == 1
 
 
+def serve(backlog: Backlog, pace_ms: int, frames: int, start_ms: int = 0) -> list[int]:
+    """A 30 Hz camera beside a worker that takes `pace_ms` an order: age in ms of each order when it is labelled."""
+    ages, free = [], start_ms
+    for index in range(frames):
+        now = start_ms + index * 33
+        while len(backlog) and free <= now:
+            begin = max(free, start_ms)
+            taken = backlog.pop(begin * MS)
+            free = begin + pace_ms
+            ages.append(free - taken.created_ns // MS)
+        backlog.push(order(now))
+        free = max(free, now) if len(backlog) == 1 else free
+    return ages
+
+
+@pytest.mark.parametrize("pace_ms", [37, 45, 90])
+def test_a_worker_that_never_catches_up_labels_the_newest_order_instead_of_old_ones(pace_ms):
+    backlog = Backlog()
+    ages = serve(backlog, pace_ms, 400)
+    late = ages[len(ages) // 4 :]
+    assert backlog.overloaded
+    assert max(late) <= 2 * pace_ms + 33
+    assert len(ages) >= 0.9 * 400 * 33 / pace_ms
+
+
+def test_a_worker_that_catches_up_again_gets_the_whole_queue_back():
+    backlog = Backlog()
+    serve(backlog, 45, 200)
+    assert backlog.overloaded
+    serve(backlog, 10, 60, start_ms=200 * 33)
+    assert not backlog.overloaded
+    backlog.take_drops()
+    for at in range(3):
+        backlog.push(order(20_000 + at))
+    assert not backlog.take_drops()
+
+
+def test_one_stall_is_no_overload():
+    backlog = Backlog()
+    serve(backlog, 15, 30)
+    for at in range(8):
+        backlog.push(order(2_000 + at))
+    assert len(backlog.take_drops()) <= 5
+    serve(backlog, 15, 30, start_ms=2_050)
+    assert not backlog.overloaded
+
+
 def test_a_queue_without_places_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         Backlog(max_orders=0)

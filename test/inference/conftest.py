@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +80,16 @@ def tiny() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def exported(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The networks as a bundle, exact, fp32, with checkpoints."""
+    """The networks as a bundle, exact, fp32, with checkpoints; made by the first of pytest's processes that asks."""
     pytest.importorskip("onnxruntime")
+    from rgbd_seg_ros.inference.bundle import load_bundle
     from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
 
-    folder: Path = tmp_path_factory.mktemp("exported") / "bundle"
-    return export_bundle(networks, folder, LABELS, ExportOptions(*SIZE, patterns=2, checkpoint=True))
+    own: Path = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "exported" / "bundle"
+    with (shared / "exported.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            export_bundle(networks, folder, LABELS, ExportOptions(*SIZE, patterns=2, checkpoint=True))
+    return load_bundle(folder)

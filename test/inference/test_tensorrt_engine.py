@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +78,13 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_start(tmp_path: Path) 
     assert cached_engine(tmp_path / "file" / "cache", KEY, Builder()) == b"engine 1"
 
 
+# A mark, because pytest makes the exported bundle, which takes half a minute, before a fixture could skip the test.
+needs_rtx = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
+
+
 @pytest.fixture(scope="module")
 def rtx() -> Any:
-    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed")
+    return import_module("tensorrt_rtx")
 
 
 def shapes(bundle: Bundle, mode: Mode) -> dict[str, tuple[int, ...]]:
@@ -86,18 +92,21 @@ def shapes(bundle: Bundle, mode: Mode) -> dict[str, tuple[int, ...]]:
     return {s.value: (1, *size, 3) if s.value == "rgb" else (1, *size) for s in mode.sensors}
 
 
+@needs_rtx
 @pytest.mark.parametrize("mode", [Mode.FUSION, Mode.RGB, Mode.DEPTH])
 def test_exported_models_parse_and_build_in_the_tensorrt_family(rtx: Any, exported: Bundle, mode: Mode) -> None:
     engine = build_engine(rtx, exported.model_bytes(mode), shapes(exported, mode))
     assert len(engine) > 10_000
 
 
+@needs_rtx
 def test_what_tensorrt_cannot_parse_is_refused_with_its_reason(rtx: Any, tmp_path: Path) -> None:
     bundle = write_test_bundle(tmp_path / "bundle", 8, 8, modes=[Mode.RGB])  # gathers from an uint8 image
     with pytest.raises(BackendError, match=r"cannot parse the model: .*Gather"):
         build_engine(rtx, bundle.model_bytes(Mode.RGB), shapes(bundle, Mode.RGB))
 
 
+@needs_rtx
 def test_a_build_stops_at_its_time_limit(rtx: Any, exported: Bundle) -> None:
     with pytest.raises(BackendError, match="more than 0 s"):
         build_engine(rtx, exported.model_bytes(Mode.RGB), shapes(exported, Mode.RGB), timeout_s=0.0)

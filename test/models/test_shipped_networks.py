@@ -39,15 +39,14 @@ def test_shipped_networks_read_what_their_mode_offers() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["fusion", "depth"])
-def test_exported_network_gives_the_scores_of_torch(mode: str, tmp_path: Path) -> None:
+def test_exported_fusion_network_gives_the_scores_of_torch(tmp_path: Path) -> None:
+    """Fusion holds every operation of the networks for one sensor, whose exports take ten seconds each."""
     torch.manual_seed(0)
-    model = build_model(shipped()[mode]).eval()
+    model = build_model(shipped()["fusion"]).eval()
     inputs = {
         "rgb": torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8),
         "depth": (torch.rand(1, 64, 96) * 6 - 1).clamp(min=0),
     }
-    inputs = {name: inputs[name] for name in model.spec.inputs}
     with torch.no_grad():
         expected = model(**inputs)
     program = torch.onnx.export(

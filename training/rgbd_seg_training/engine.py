@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from rgbd_seg_ros.core.frames import UNLABELLED
 
+from .class_balance import balance_weights
 from .compiling import compile_networks
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
@@ -55,6 +56,7 @@ class Engine(pl.LightningModule):
         self._confusion = nn.ModuleDict(
             {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
         )
+        method.class_weights = balance_weights(data.class_pixels, config.class_balance)
         if config.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.compile:

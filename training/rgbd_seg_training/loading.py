@@ -29,12 +29,14 @@ class TrainingData:
         validation: plain samples with one `label` each, or None.
         num_classes: classes of the label set.
         collate: samples to batch; None = torch's default.
+        class_pixels: labelled pixels of each class among the training samples, empty if unknown.
     """
 
     train: SampleSource
     validation: SampleSource | None
     num_classes: int
     collate: Callable[[list[Any]], Any] | None = None
+    class_pixels: tuple[int, ...] = ()
 
 
 class EndlessOrder(Sampler[int]):

@@ -52,9 +52,13 @@ class Method(nn.Module, abc.ABC):
     augmentation: ClassVar[Literal["joint", "decoupled"]] = "joint"
     """Kind of batches that this method reads by default; an instance may override it."""
 
+    class_weights: Tensor | None
+    """Weights of the classes in the cross entropy against labels, or None; part of the settings, not of the state."""
+
     def __init__(self) -> None:
         super().__init__()
         self.progress = 0.0
+        self.register_buffer("class_weights", None, persistent=False)
 
     def train(self, mode: bool = True) -> Method:
         """Set train or eval mode; frozen parts stay in eval mode."""

@@ -124,7 +124,8 @@ def open_data(config: DataConfig, decoupled: bool, seed: int = 0, workers: int =
     if config.validation:
         validation = SegmentationDataset(prepared, config.validation, **options)
         validation = Limited(validation, config.validation_limit) if config.validation_limit else validation
-    data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate)
+    counts = tuple(prepared.manifest.class_pixels.get(config.train, ()))
+    data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate, counts)
     return data, prepared
 
 

@@ -18,19 +18,12 @@ class SingleMethod(Method):
     Args:
         model: the network.
         mode: name under which it is saved; by default `fusion` for two inputs, else the input.
-        class_weights: K weights of the cross entropy, or None.
     """
 
-    def __init__(
-        self,
-        model: SegmentationModel,
-        mode: str | None = None,
-        class_weights: Tensor | None = None,
-    ) -> None:
+    def __init__(self, model: SegmentationModel, mode: str | None = None) -> None:
         super().__init__()
         self.model = model
         self.mode = mode or mode_of(model)
-        self.register_buffer("class_weights", class_weights)
 
     def deployable(self) -> Mapping[str, SegmentationModel]:
         """The model under its mode."""
@@ -43,7 +36,7 @@ class SingleMethod(Method):
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """Cross entropy."""
         label = batch[f"label_{self.mode}"] if f"label_{self.mode}" in batch else batch["label"]
-        loss = segmentation_loss(self.scores(batch), label, self.class_weights)  # type: ignore[arg-type]
+        loss = segmentation_loss(self.scores(batch), label, self.class_weights)
         return [LossTerm("segmentation", loss)]
 
 

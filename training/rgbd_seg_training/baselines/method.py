@@ -57,7 +57,8 @@ class DistillMethod(Method):
         self._deepest = student.deepest
         with torch.no_grad():
             teacher = _see(self.teacher, batch)  # type: ignore[arg-type]
-        terms = [LossTerm("segmentation", segmentation_loss(student.scores, batch["label"]))]
+        loss = segmentation_loss(student.scores, batch["label"], self.class_weights)
+        terms = [LossTerm("segmentation", loss)]
         for name, guidance in self.guidance.items():
             terms.append(LossTerm(name, guidance(student, teacher, batch["label"]), self._weights[name]))
         return terms

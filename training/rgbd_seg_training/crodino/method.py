@@ -130,13 +130,13 @@ class CrodinoMethod(Method):
 
     def _segmentation(self, name: str) -> Tensor:
         view = self._views[name]
-        return segmentation_loss(view.scores, view.label)
+        return segmentation_loss(view.scores, view.label, self.class_weights)
 
     def _auxiliary(self) -> Tensor:
         labels = [sparse_labels({"label": v.label}, self.config.aux_stride)["label"] for v in self._views.values()]
         parts = [v.invariant for v in self._views.values()] + [v.specific for v in self._views.values()]
         losses = [
-            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), labels[i % 2])
+            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), labels[i % 2], self.class_weights)
             for i, part in enumerate(parts)
         ]
         return torch.stack(losses).sum() / 2

@@ -55,7 +55,7 @@ class PrimKdMethod(Method):
         features = self.student.encode(**model_inputs(self.student, batch))
         self._deepest = features[-1]
         logits = self.student.upsample(self.student.decode(features), size)
-        terms = [LossTerm("segmentation", segmentation_loss(logits, label))]
+        terms = [LossTerm("segmentation", segmentation_loss(logits, label, self.class_weights))]
         if self.config.alpha == 0 and self.config.beta == 0:
             return terms
         teacher_features, teacher_logits = self._teach(batch, size)

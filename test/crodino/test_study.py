@@ -82,6 +82,23 @@ def test_primkd_variants_share_one_teacher_per_seed_and_modality(tmp_path: Path)
     assert {Path(r.method.teacher) for r in runs if r.variant != "none"} == folders
 
 
+def test_a_variant_can_take_the_teachers_of_another_study(striped_set: Path, tmp_path: Path) -> None:
+    guided = {"approach": "primkd", "teacher": "depth"}
+    variants = {"none": {"approach": "single"}, "elsewhere": {**guided, "teacher_runs": "runs/other"}}
+    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"])
+    teachers, runs = plan(config, tmp_path)
+    taken = [job for job in runs if job.variant == "elsewhere"]
+    assert teachers == []
+    assert [job.method.teacher for job in taken] == [
+        f"runs/other/runs/teacher/seed{seed}/depth/models/depth" for seed in (0, 1)
+    ]
+    own = study(striped_set, variants={**variants, "own": guided}, baseline="none", modalities=["fusion"])
+    first = {job.variant: learning_settings(own, job) for job in plan(own, tmp_path)[1] if job.seed == 0}
+    assert first["elsewhere"]["teacher_runs"] == "runs/other"
+    assert "teacher_runs" not in first["own"]
+    assert len(plan(own, tmp_path)[0]) == 2
+
+
 def test_a_study_of_primkd_continues_from_its_records_without_the_runs(striped_set: Path, tmp_path: Path) -> None:
     variants = {"none": {"approach": "single"}, "both": {"approach": "primkd"}}
     config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"])
@@ -148,7 +165,11 @@ def test_a_record_does_not_pass_for_a_run_with_an_option_that_it_does_not_name(
 
 @pytest.mark.parametrize(
     ("file", "config"),
-    [("crodino_rooms.jsonl", "crodino/study_rooms.yaml"), ("primkd_rooms.jsonl", "primkd/study_rooms.yaml")],
+    [
+        ("crodino_rooms.jsonl", "crodino/study_rooms.yaml"),
+        ("primkd_rooms.jsonl", "primkd/study_rooms.yaml"),
+        ("primkd_rooms_few.jsonl", "primkd/study_rooms.yaml"),
+    ],
 )
 def test_shipped_records_belong_to_the_shipped_configurations(
     file: str, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

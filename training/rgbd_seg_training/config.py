@@ -9,6 +9,7 @@ from rgbd_seg_ros.errors import UserError
 
 from .class_balance import Balance
 from .devices import process_count
+from .losses import Region
 from .optim import OptimizerConfig
 
 
@@ -35,6 +36,7 @@ class TrainConfig:
         patience: validations without a better mean IoU before the run ends early, 0 = never.
         keep: weights that are saved as models: those of the last step or of the best validation.
         label_stride: losses compare at every n-th label of each axis, from a random offset: cheaper, equal on average.
+        region_loss: a further loss on the overlap of classes, see `region_loss`.
         class_balance: weights of the classes in the cross entropy, see `balance_weights`.
         seed: seed of weights, data order and augmentation.
         workers: loader processes, 0 = load in the training process.
@@ -61,6 +63,7 @@ class TrainConfig:
     patience: int = 0
     keep: Literal["last", "best"] = "last"
     label_stride: int = 1
+    region_loss: Region = "none"
     class_balance: Balance = "none"
     seed: int = 0
     workers: int = 0

@@ -19,7 +19,7 @@ from .class_balance import balance_weights
 from .compiling import compile_networks
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
-from .losses import sparse_labels
+from .losses import region_loss, sparse_labels
 from .method import Batch, LossTerm, Method, gradient_shares, model_inputs
 from .optim import build_optimizer, rate_factor
 
@@ -56,6 +56,7 @@ class Engine(pl.LightningModule):
         self._confusion = nn.ModuleDict(
             {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
         )
+        method.region_loss = region_loss(config.region_loss)
         method.class_weights = balance_weights(data.class_pixels, config.class_balance)
         if config.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

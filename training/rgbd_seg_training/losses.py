@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
 import torch
+from segmentation_models_pytorch.losses import DiceLoss, LovaszLoss
 from torch import Tensor
 from torch.nn import functional
 
 from rgbd_seg_ros.core.frames import UNLABELLED
 
-from .method import Batch
+if TYPE_CHECKING:
+    from .method import Batch  # which needs the losses
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -31,13 +36,32 @@ def sparse_labels(batch: Batch, stride: int) -> Batch:
     return {k: v[:, row::stride, column::stride] if k.startswith("label") else v for k, v in batch.items()}
 
 
-def segmentation_loss(scores: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+Region = Literal["none", "dice", "lovasz"]
+RegionLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def region_loss(kind: Region) -> RegionLoss | None:
+    """A loss on the overlap of each class that a batch holds, so that small classes count as much as large ones.
+
+    `lovasz` is the Lovasz-Softmax loss (Berman et al., CVPR 2018), a surrogate of the mean IoU; `dice` is the soft Dice
+    loss (Milletari et al., 3DV 2016). Both come from segmentation_models_pytorch.
+    """
+    if kind == "none":
+        return None
+    kinds: dict[str, Callable[..., RegionLoss]] = {"dice": DiceLoss, "lovasz": LovaszLoss}
+    return kinds[kind](mode="multiclass", ignore_index=UNLABELLED)
+
+
+def segmentation_loss(
+    scores: Tensor, label: Tensor, weight: Tensor | None = None, region: RegionLoss | None = None
+) -> Tensor:
     """Cross entropy of class scores of any size against labels; ignored pixels do not count.
 
     Args:
         scores: N x K x h x w, brought bilinearly (align_corners False) to the label's size.
         label: int64 N x H x W, 255 = ignored.
         weight: K class weights, or None.
+        region: of `region_loss`; added as it is.
 
     Returns:
         Scalar; 0 with a gradient of 0 where every pixel is ignored.
@@ -48,4 +72,5 @@ def segmentation_loss(scores: Tensor, label: Tensor, weight: Tensor | None = Non
     total = functional.cross_entropy(scores, label, ignore_index=UNLABELLED, weight=weight, reduction="sum")
     valid = label != UNLABELLED
     count = valid.sum() if weight is None else weight[label[valid]].sum()
-    return total / count.clamp(min=1)
+    loss = total / count.clamp(min=1)
+    return loss + region(scores, label) if region is not None and bool(valid.any()) else loss

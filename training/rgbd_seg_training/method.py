@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from rgbd_seg_ros.models import SegmentationModel
 
+from .losses import RegionLoss, segmentation_loss
+
 Batch = Mapping[str, Tensor]
 """One training batch, as the loader collates it.
 
@@ -58,6 +60,7 @@ class Method(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self.progress = 0.0
+        self.region_loss: RegionLoss | None = None
         self.register_buffer("class_weights", None, persistent=False)
 
     def train(self, mode: bool = True) -> Method:
@@ -71,6 +74,10 @@ class Method(nn.Module, abc.ABC):
     def set_progress(self, fraction: float) -> None:
         """Tell the method how far the run is (0..1), for ramps of weights."""
         self.progress = fraction
+
+    def against_labels(self, scores: Tensor, label: Tensor) -> Tensor:
+        """The loss of class scores against labels that the settings ask for, see `segmentation_loss`."""
+        return segmentation_loss(scores, label, self.class_weights, self.region_loss)
 
     @abc.abstractmethod
     def training_losses(self, batch: Batch) -> list[LossTerm]:

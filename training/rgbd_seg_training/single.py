@@ -8,7 +8,6 @@ from torch import Tensor
 
 from rgbd_seg_ros.models import SegmentationModel
 
-from .losses import segmentation_loss
 from .method import Batch, LossTerm, Method, model_inputs
 
 
@@ -36,7 +35,7 @@ class SingleMethod(Method):
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """Cross entropy."""
         label = batch[f"label_{self.mode}"] if f"label_{self.mode}" in batch else batch["label"]
-        loss = segmentation_loss(self.scores(batch), label, self.class_weights)
+        loss = self.against_labels(self.scores(batch), label)
         return [LossTerm("segmentation", loss)]
 
 

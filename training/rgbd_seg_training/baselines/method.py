@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
-from ..losses import segmentation_loss
 from ..method import Batch, LossTerm, Method, freeze, model_inputs
 from ..single import mode_of
 from .config import DistillConfig
@@ -57,8 +56,7 @@ class DistillMethod(Method):
         self._deepest = student.deepest
         with torch.no_grad():
             teacher = _see(self.teacher, batch)  # type: ignore[arg-type]
-        loss = segmentation_loss(student.scores, batch["label"], self.class_weights)
-        terms = [LossTerm("segmentation", loss)]
+        terms = [LossTerm("segmentation", self.against_labels(student.scores, batch["label"]))]
         for name, guidance in self.guidance.items():
             terms.append(LossTerm(name, guidance(student, teacher, batch["label"]), self._weights[name]))
         return terms

@@ -130,7 +130,7 @@ class CrodinoMethod(Method):
 
     def _segmentation(self, name: str) -> Tensor:
         view = self._views[name]
-        return segmentation_loss(view.scores, view.label, self.class_weights)
+        return self.against_labels(view.scores, view.label)
 
     def _auxiliary(self) -> Tensor:
         labels = [sparse_labels({"label": v.label}, self.config.aux_stride)["label"] for v in self._views.values()]

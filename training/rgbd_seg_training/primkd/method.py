@@ -8,7 +8,6 @@ from torch import Tensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
-from ..losses import segmentation_loss
 from ..method import Batch, LossTerm, Method, freeze, model_inputs
 from ..single import mode_of
 from .aligners import build_aligners
@@ -55,7 +54,7 @@ class PrimKdMethod(Method):
         features = self.student.encode(**model_inputs(self.student, batch))
         self._deepest = features[-1]
         logits = self.student.upsample(self.student.decode(features), size)
-        terms = [LossTerm("segmentation", segmentation_loss(logits, label, self.class_weights))]
+        terms = [LossTerm("segmentation", self.against_labels(logits, label))]
         if self.config.alpha == 0 and self.config.beta == 0:
             return terms
         teacher_features, teacher_logits = self._teach(batch, size)

@@ -18,7 +18,7 @@ from ..settings import DataConfig, ModelConfig
 
 MODALITIES = ("rgb", "depth")
 TEACHER = "teacher"
-_OPTIONS = {"approach", "crodino", "distill", "guidance", "teacher", "data", "train"}
+_OPTIONS = {"approach", "crodino", "distill", "guidance", "teacher", "teacher_runs", "data", "train"}
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class StudyConfig:
     """A comparison on one data set.
 
     Attributes:
-        variants: name -> `{approach: ..., crodino: {...}, distill: {...}, guidance: {...}, teacher: ..., data: {...},
-            train: {...}}`, all but the approach optional: what differs from the settings below. `guidance` and
-            `teacher` (`rgb` or `depth`) belong to `primkd`.
+        variants: name -> `{approach: ..., crodino: {...}, distill: {...}, guidance: {...}, teacher: ...,
+            teacher_runs: ..., data: {...}, train: {...}}`, all but the approach optional: what differs from the
+            settings below. `guidance` and `teacher` (`rgb` or `depth`) belong to `primkd`; `teacher_runs` is the `out`
+            of another study, whose teachers of the same seeds this variant takes.
         baseline: name of the variant that the others are compared with.
         modalities: which models are compared: `rgb`, `depth`, or `fusion` for variants of PrimKD.
         seeds: one run of every variant per seed.
@@ -69,6 +70,7 @@ class Job:
         seed: of weights, data order and augmentation.
         folder: run folder.
         train, data, method: settings of the run.
+        teacher_runs: folder of the study whose teacher it takes, empty = of its own.
     """
 
     variant: str
@@ -77,6 +79,7 @@ class Job:
     train: TrainConfig
     data: DataConfig
     method: MethodConfig
+    teacher_runs: str = ""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -89,6 +92,11 @@ class Job:
         if not needs_teacher(self.method.approach):
             return ""
         return Path(self.method.teacher).name
+
+    @property
+    def lesson(self) -> tuple[str, int] | None:
+        """Modality and seed of the teacher that has to be trained before, None for none."""
+        return (self.teacher, self.seed) if self.teacher and not self.teacher_runs else None
 
 
 def plan(config: StudyConfig, out: Path) -> tuple[list[Job], list[Job]]:
@@ -109,7 +117,7 @@ def plan(config: StudyConfig, out: Path) -> tuple[list[Job], list[Job]]:
         joint = changes.get("approach", "crodino") == "crodino"
         models = ("rgb",) if joint else config.modalities
         runs.extend(_job(config, out, name, changes, modality, seed) for seed in config.seeds for modality in models)
-    needed = dict.fromkeys((job.teacher, job.seed) for job in runs if job.teacher)
+    needed = dict.fromkeys(job.lesson for job in runs if job.lesson)
     alone = {"approach": "single", "train": config.teacher_train}
     return [_job(config, out, TEACHER, alone, modality, seed) for modality, seed in needed], runs
 
@@ -120,11 +128,14 @@ def _job(config: StudyConfig, out: Path, name: str, changes: Mapping[str, Any], 
         raise UserError(f"study.variants.{name} has no options {', '.join(sorted(unknown))}; correct them.")
     approach = changes.get("approach", "crodino")
     folder = out / "runs" / name / f"seed{seed}"
+    teacher_runs = str(changes.get("teacher_runs", ""))
+    if teacher_runs and not needs_teacher(approach):
+        raise UserError(f"study.variants.{name}.teacher_runs is given, but {approach} has no teacher; remove it.")
     try:
         method = MethodConfig(
             approach=approach,
             modality=modality,  # type: ignore[arg-type]
-            teacher=_teacher_folder(out, name, approach, changes.get("teacher", ""), seed),
+            teacher=_teacher_folder(Path(teacher_runs or out), name, approach, changes.get("teacher", ""), seed),
             crodino=CrodinoConfig(**changes.get("crodino", {})),
             distill=DistillConfig(**changes.get("distill", {})),
             guidance=PrimKdConfig(**changes.get("guidance", {})),
@@ -133,7 +144,8 @@ def _job(config: StudyConfig, out: Path, name: str, changes: Mapping[str, Any], 
         data = replace(config.data, **changes.get("data", {}))
     except TypeError as error:
         raise UserError(f"study.variants.{name} holds an unknown option: {error}.") from error
-    return Job(name, seed, folder if approach == "crodino" else folder / modality, train, data, method)
+    folder = folder if approach == "crodino" else folder / modality
+    return Job(name, seed, folder, train, data, method, teacher_runs)
 
 
 def _teacher_folder(out: Path, name: str, approach: str, modality: str, seed: int) -> str:

@@ -49,12 +49,13 @@ def learning_settings(config: StudyConfig, job: Job) -> dict[str, Any]:
     networks: dict[str, Any] = {"model": config.model}
     if "fusion" in (*job.modalities, job.teacher):
         networks["fusion"] = config.fusion
-    if job.teacher:
+    if job.teacher and not job.teacher_runs:
         networks["teacher_train"] = config.teacher_train
     settings = plain({"train": job.train, "data": job.data, "method": method, **networks})
     flat = {k: v for k, v in flatten(settings).items() if k.rsplit(".", 1)[-1] not in _MACHINE}
     source = {"split": config.split, "set": manifest.name, "set_source": plain(manifest.source)}
-    return {**flat, "teacher": job.teacher, **flatten(source)}
+    elsewhere = {"teacher_runs": job.teacher_runs} if job.teacher_runs else {}
+    return {**flat, "teacher": job.teacher, **elsewhere, **flatten(source)}
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], rec
     teachers, runs = plan(config, out)
     wanted = [job for job in runs if config.only is None or job.variant in config.only]
     missing = [job for job in wanted if records.find(config, job) is None]
-    needed = {(job.teacher, job.seed) for job in missing}
+    needed = {job.lesson for job in missing}
     # A record replaces a teacher's scores but not its weights.
     lessons = [t for t in teachers if (t.method.modality, t.seed) in needed]
     for jobs in (lessons, missing):

@@ -1,4 +1,4 @@
-"""Rare classes can count for more."""
+"""Rare and small classes can count for more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 from toy_training import ToyMethod, toy_config, toy_data
 
 from rgbd_seg_ros.errors import UserError
@@ -18,6 +19,7 @@ from rgbd_seg_training.baselines import DistillConfig, DistillMethod
 from rgbd_seg_training.class_balance import balance_weights
 from rgbd_seg_training.crodino import CrodinoConfig, CrodinoMethod
 from rgbd_seg_training.engine import Engine
+from rgbd_seg_training.losses import Region, region_loss, segmentation_loss
 from rgbd_seg_training.method import Batch, Method
 from rgbd_seg_training.primkd import PrimKdConfig, PrimKdMethod
 from rgbd_seg_training.single import SingleMethod
@@ -97,3 +99,40 @@ def test_every_method_leaves_out_a_class_of_weight_zero(build: Callable[[], Meth
     assert losses(batch) == pytest.approx(expected, rel=1e-4)
     method.class_weights = None
     assert losses(batch) != pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lovasz", "dice"])
+def test_a_small_class_that_is_missed_costs_as_much_as_a_large_one(kind: Region) -> None:
+    label = torch.zeros(1, 16, 16, dtype=torch.int64)
+    label[0, 0, 0], label[0, 8:] = 1, 2
+    right = 50.0 * functional.one_hot(label, 3).permute(0, 3, 1, 2).float()
+    rates = []
+    for missed in (1, 2):
+        wrong = right.clone()
+        wrong[:, missed], wrong[:, 0] = 0, torch.where(label == missed, 50.0, wrong[:, 0])
+        rates.append(float(segmentation_loss(wrong, label, region=region_loss(kind))))
+        rates[-1] -= float(segmentation_loss(wrong, label))
+    small, large = rates
+    assert 0.3 < small < 0.4  # one of three classes, and a pixel of the first
+    assert large > small
+    assert float(segmentation_loss(right, label, region=region_loss(kind))) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lovasz", "dice"])
+def test_a_batch_without_labels_costs_nothing_with_a_region_loss_either(kind: Region) -> None:
+    scores = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = segmentation_loss(scores, torch.full((2, 4, 4), 255), region=region_loss(kind))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert scores.grad is not None
+    assert not scores.grad.any()
+
+
+@pytest.mark.parametrize("kind", ["lovasz", "dice"])
+def test_ignored_pixels_do_not_change_a_region_loss(kind: Region) -> None:
+    scores, label = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
+    label[:, :3] = 255
+    other = scores.clone()
+    other[:, :, :3] = torch.randn(2, 3, 3, 8)
+    first, second = (segmentation_loss(s, label, region=region_loss(kind)) for s in (scores, other))
+    torch.testing.assert_close(first, second)

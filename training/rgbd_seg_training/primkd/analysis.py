@@ -127,13 +127,14 @@ def _accumulate(
 def _draw_cka(table: Mapping[tuple[str, str], list[float]], path: Path) -> None:
     references = list(dict.fromkeys(reference for _, reference in table))
     students = list(dict.fromkeys(student for student, _ in table))
-    figure, axes = plt.subplots(1, len(references), figsize=(4.2 * len(references), 3.2), squeeze=False, sharey=True)
+    size = (len(references) * (2.2 + 0.8 * len(students)), 3.2)
+    figure, axes = plt.subplots(1, len(references), figsize=size, squeeze=False, sharey=True)
     width = 0.8 / len(students)
     for axis, reference in zip(axes[0], references, strict=True):
         for index, student in enumerate(students):
             places = [stage + (index - (len(students) - 1) / 2) * width for stage in range(1, STAGES + 1)]
             bars = axis.bar(places, table[student, reference], width, label=student)
-            axis.bar_label(bars, fmt="%.2f", fontsize=8)
+            axis.bar_label(bars, fmt="%.2f", fontsize=7)
         axis.set(title=f"against {reference}", xlabel="stage", ylim=(0, 1.08), xticks=range(1, STAGES + 1))
     axes[0][0].set_ylabel("linear CKA")
     axes[0][-1].legend(fontsize=8)

@@ -39,11 +39,12 @@ def draw_curves(runs: Sequence[Done], variants: Sequence[str], modalities: Seque
 def draw_differences(
     figures: Figures, variants: Sequence[str], baseline: str, modalities: Sequence[str], file: Path
 ) -> None:
-    """Paired difference of every variant to the baseline with its 95 % interval, and the single seeds as dots."""
-    others = [v for v in variants if v != baseline]
-    figure, axes = plt.subplots(
-        1, len(modalities), figsize=(5 * len(modalities), 0.45 * len(others) + 1.4), squeeze=False, sharey=True
-    )
+    """Paired difference of every trained variant to the baseline with its 95 % interval, and the seeds as dots."""
+    trained = {v for modality in modalities for v, values in figures[modality].items() if values}
+    others = [v for v in variants if v != baseline and v in trained]
+    names = max((len(v) for v in others), default=0)
+    size = (4 * len(modalities) + 0.09 * names, 0.45 * len(others) + 1.4)
+    figure, axes = plt.subplots(1, len(modalities), figsize=size, squeeze=False, sharey=True)
     for axis, modality in zip(axes[0], modalities, strict=True):
         reference = figures[modality].get(baseline, {})
         for place, variant in enumerate(others):
@@ -54,7 +55,8 @@ def draw_differences(
             seeds = sorted(values.keys() & reference.keys())
             axis.plot([values[s] - reference[s] for s in seeds], [place] * len(seeds), ".", color="grey", alpha=0.6)
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(title=modality, xlabel=f"mIoU minus {baseline}, points", yticks=range(len(others)), yticklabels=others)
+        axis.set(title=modality, xlabel="difference in mIoU, points", yticks=range(len(others)), yticklabels=others)
+        axis.set_ylim(len(others) - 0.5, -0.5)  # the first variant on top, as in the tables
         axis.grid(alpha=0.3, axis="x")
     _save(figure, file)
 

@@ -31,7 +31,7 @@ def test_shipped_networks_read_what_their_mode_offers() -> None:
     assert specs["fusion"].architecture == "cmx"
     assert {name: spec.inputs for name, spec in specs.items()} == {
         "fusion": ("rgb", "depth"),
-        "teacher": ("rgb",),
+        "teacher": ("depth",),
         "rgb": ("rgb",),
         "depth": ("depth",),
     }

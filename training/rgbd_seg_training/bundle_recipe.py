@@ -65,7 +65,7 @@ class StageShares:
     crodino, and the longer of the two branches gets all the time.
 
     Attributes:
-        teacher: RGB teacher.
+        teacher: the teacher of PrimKD.
         fusion: PrimKD student.
         crodino: RGB and depth model together.
     """

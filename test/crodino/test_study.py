@@ -23,6 +23,7 @@ from rgbd_seg_training.study.probe import linear_probe
 from rgbd_seg_training.study.records import RecordFile, learning_settings
 from rgbd_seg_training.study.statistics import summarise
 from rgbd_seg_training.study.study import run_study
+from rgbd_seg_training.study.tables import Cost, cost_table
 
 ROOT = Path(__file__).resolve().parents[2]
 NARROW = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
@@ -136,6 +137,11 @@ def test_a_study_can_train_some_variants_and_report_what_is_there(striped_set: P
     run_study(config, tmp_path, lines.append)
     assert [line.split(":")[0] for line in lines[:-1]] == ["none seed 0"]
     assert "| both | – | – |" in (tmp_path / "report.md").read_text()
+
+
+def test_costs_are_told_without_a_ratio_where_the_rival_was_not_trained() -> None:
+    table = cost_table({"crodino": Cost(10.0, 20.0, 1e6, 300.0)}, "kd")
+    assert "| crodino | 10.0 | 20 | 1.00 | 300 | – |" in table
 
 
 def test_records_of_other_settings_are_refused_by_name(striped_set: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class CrodinoConfig:
         aux_stride: the auxiliary losses compare at every n-th label of each axis.
     """
 
-    w_aux: float = 1.0
+    w_aux: float = 0.2
     w_con: float = 0.05
     w_disc: float = 0.1
     w_orth: float = 0.1

@@ -16,6 +16,8 @@ from rgbd_seg_ros.scenes.view_score import classes_seen
 
 _MARGIN = 0.25
 CANDIDATES = 10
+WALKS = 5
+_NEAREST = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,14 @@ class IndoorPlanner:
             scores = [informative(scene, Pose.looking((at[0], at[1], z), yaw, -0.25)) for yaw in yaws]
             return float(yaws[int(np.argmax(scores))])
 
-        return smooth_walk(draw, is_free, best_yaw, round(duration_s * rate_hz), rate_hz, z, rng)
+        count = round(duration_s * rate_hz)
+        walk = smooth_walk(draw, is_free, best_yaw, count, rate_hz, z, rng)
+        for _ in range(WALKS):
+            # The floor plan does not know all that stands out beside and above furniture.
+            if min(float(classes_seen(scene, pose).distance.min()) for pose in walk[:: max(1, count // 60)]) > _NEAREST:
+                break
+            walk = smooth_walk(draw, is_free, best_yaw, count, rate_hz, z, rng)
+        return walk
 
 
 def informative(scene: Scene, pose: Pose) -> float:

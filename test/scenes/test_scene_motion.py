@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rgbd_seg_ros.scenes import WORLDS, Camera, Pose, build_scene
@@ -31,6 +31,7 @@ def test_without_roll_the_image_stands_upright() -> None:
 
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10_000))
+@example(8890)  # began a centimetre from some object
 def test_a_walk_stays_in_free_space_and_is_smooth(seed: int) -> None:
     scene = build_scene("indoor", seed)
     rate = 30.0

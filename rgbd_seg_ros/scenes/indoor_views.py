@@ -16,8 +16,8 @@ from rgbd_seg_ros.scenes.view_score import classes_seen
 
 _MARGIN = 0.25
 CANDIDATES = 10
-WALKS = 5
-_NEAREST = 0.1
+_WALKS = 5
+_NEAREST_M = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class IndoorPlanner:
             return float(yaws[int(np.argmax(scores))])
 
         count = round(duration_s * rate_hz)
-        walk = smooth_walk(draw, is_free, best_yaw, count, rate_hz, z, rng)
-        for _ in range(WALKS):
-            # The floor plan does not know all that stands out beside and above furniture.
-            if min(float(classes_seen(scene, pose).distance.min()) for pose in walk[:: max(1, count // 60)]) > _NEAREST:
-                break
+        for _ in range(_WALKS):
             walk = smooth_walk(draw, is_free, best_yaw, count, rate_hz, z, rng)
+            # The floor plan does not know all that stands out beside and above furniture.
+            glances = [classes_seen(scene, pose) for pose in walk[:: max(1, count // 60)]]
+            if min(float(glance.distance.min()) for glance in glances) > _NEAREST_M:
+                break
         return walk
 
 

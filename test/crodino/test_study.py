@@ -23,7 +23,6 @@ from rgbd_seg_training.study.probe import linear_probe
 from rgbd_seg_training.study.records import RecordFile, learning_settings
 from rgbd_seg_training.study.statistics import summarise
 from rgbd_seg_training.study.study import run_study
-from rgbd_seg_training.study.tables import Cost, cost_table
 
 ROOT = Path(__file__).resolve().parents[2]
 NARROW = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
@@ -131,17 +130,27 @@ def test_a_teacher_without_its_weights_is_trained_again_for_a_new_variant(stripe
 
 
 def test_a_study_can_train_some_variants_and_report_what_is_there(striped_set: Path, tmp_path: Path) -> None:
-    variants = {"none": {"approach": "single"}, "both": {"approach": "primkd"}}
-    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"], seeds=[0], only=["none"])
+    config = study(striped_set, seeds=[0], only=["single"])
     lines: list[str] = []
     run_study(config, tmp_path, lines.append)
-    assert [line.split(":")[0] for line in lines[:-1]] == ["none seed 0"]
-    assert "| both | – | – |" in (tmp_path / "report.md").read_text()
+    assert [line.split(":")[0] for line in lines[:-1]] == ["single seed 0"]
+    text = (tmp_path / "report.md").read_text()
+    assert "| kd | – | – |" in text
+    assert "step time against single" in text  # costs are compared with kd where that was trained
 
 
-def test_costs_are_told_without_a_ratio_where_the_rival_was_not_trained() -> None:
-    table = cost_table({"crodino": Cost(10.0, 20.0, 1e6, 300.0)}, "kd")
-    assert "| crodino | 10.0 | 20 | 1.00 | 300 | – |" in table
+def test_variants_whose_teachers_another_study_has_yet_to_train_are_left_out_or_refused(
+    striped_set: Path, tmp_path: Path
+) -> None:
+    borrowed = {"approach": "primkd", "teacher": "depth", "teacher_runs": str(tmp_path / "other")}
+    variants = {"none": {"approach": "single"}, "borrowed": borrowed}
+    config = study(striped_set, variants=variants, baseline="none", modalities=["fusion"], seeds=[0])
+    lines: list[str] = []
+    run_study(config, tmp_path / "out", lines.append)
+    assert any(line.startswith("left out: borrowed takes teachers of") for line in lines)
+    assert "| borrowed | – | – |" in (tmp_path / "out" / "report.md").read_text()
+    with pytest.raises(UserError, match="run that study first, or leave borrowed out"):
+        run_study(dataclasses.replace(config, only=["borrowed"]), tmp_path / "out", lines.append)
 
 
 def test_records_of_other_settings_are_refused_by_name(striped_set: Path, tmp_path: Path) -> None:

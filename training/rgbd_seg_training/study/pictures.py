@@ -56,7 +56,7 @@ def draw_differences(
             axis.plot([values[s] - reference[s] for s in seeds], [place] * len(seeds), ".", color="grey", alpha=0.6)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set(title=modality, xlabel="difference in mIoU, points", yticks=range(len(others)), yticklabels=others)
-        axis.set_ylim(len(others) - 0.5, -0.5)  # the first variant on top, as in the tables
+        axis.set_ylim(max(1, len(others)) - 0.5, -0.5)  # the first variant on top, as in the tables
         axis.grid(alpha=0.3, axis="x")
     _save(figure, file)
 

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import load_model
 
 from ..data.jobs import end_with_parent
@@ -42,7 +43,7 @@ def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], rec
     records = records or RecordFile(None)
     teachers, runs = plan(config, out)
     wanted = [job for job in runs if config.only is None or job.variant in config.only]
-    missing = [job for job in wanted if records.find(config, job) is None]
+    missing = _taught(config, [job for job in wanted if records.find(config, job) is None], report)
     needed = {job.lesson for job in missing}
     # A record replaces a teacher's scores but not its weights.
     lessons = [t for t in teachers if (t.method.modality, t.seed) in needed]
@@ -50,6 +51,17 @@ def run_study(config: StudyConfig, out: Path, report: Callable[[str], None], rec
         _run_all(config, jobs, records, report)
     write_report(config, out, records.done(config, [*teachers, *runs]))
     report(f"wrote {out / 'report.md'}")
+
+
+def _taught(config: StudyConfig, jobs: Sequence[Job], report: Callable[[str], None]) -> list[Job]:
+    """The runs but for those whose teachers another study has yet to train; to ask for such a run is a mistake."""
+    absent = {j.variant: j.teacher_runs for j in jobs if j.teacher_runs and not Path(j.method.teacher).is_dir()}
+    for variant, folder in absent.items():
+        message = f"{variant} takes teachers of {folder}, which does not have them all; run that study first"
+        if config.only is not None:
+            raise UserError(f"{message}, or leave {variant} out of study.only.")
+        report(f"left out: {message}")
+    return [job for job in jobs if job.variant not in absent]
 
 
 def _run_all(config: StudyConfig, jobs: Sequence[Job], records: RecordFile, report: Callable[[str], None]) -> None:
@@ -83,7 +95,7 @@ def write_report(config: StudyConfig, out: Path, runs: Sequence[Done]) -> None:
     figures = collect(runs)
     table = costs(runs, variants)
     rivals = [n for n, v in config.variants.items() if v.get("approach") == "kd"]
-    rival = rivals[0] if rivals else config.baseline
+    rival = next((n for n in (*rivals, config.baseline) if n in table), None)
     pictures = out / "pictures"
     draw_curves(runs, variants, config.modalities, pictures / "curves.png")
     draw_differences(figures, variants, config.baseline, config.modalities, pictures / "differences.png")

@@ -81,6 +81,12 @@ def failures(report: dict[str, Any]) -> list[str]:
         found.append("nothing was labelled")
     if report["unlabelled_surviving_frames"]:
         found.append(f"{report['unlabelled_surviving_frames']} frames of a surviving stream stayed without a label")
+        overload = sum(reasons.get("overload", 0) for reasons in report["dropped"].values())
+        if overload:
+            found.append(
+                f"{overload} frames were dropped as overload: this machine cannot run the bundle at this rate beside "
+                "all else; end other programs, or take a faster backend or a slower camera"
+            )
     for sensor, account in report["accounting"].items():
         if not account["balanced"]:
             found.append(

@@ -114,6 +114,15 @@ def test_the_report_fails_when_the_nodes_count_does_not_add_up() -> None:
     assert not report["passed"]
 
 
+def test_a_report_tells_a_slow_machine_from_a_node_that_failed() -> None:
+    for reason, told in (("overload", True), ("decode_error", False)):
+        dropped = DroppedFrame(50 * MS, R, 33 * MS, reason)
+        played = recording([sent(R, 0), sent(R, 1)], [label(Mode.RGB, 0)], [dropped])
+        found = build_report(played, join(played), Scenario("s", 1.0), None, {})["failures"]
+        assert found[0] == "1 frames of a surviving stream stayed without a label"
+        assert any("this machine cannot run the bundle" in text for text in found) == told
+
+
 def test_the_report_fails_when_nothing_was_labelled() -> None:
     played = recording([], [])
     report = build_report(played, join(played), Scenario("s", 1.0), None, {})

@@ -28,8 +28,9 @@ EXTRAS = {
     ],
     # `cpu` and `gpu` exclude each other: both wheels install the same module `onnxruntime`.
     "cpu": ["onnxruntime>=1.17,<2"],
-    # 1.21: its extras bring CUDA and cuDNN as wheels. cuda-python moves the TensorRT backend's memory.
-    "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21,<2", "cuda-python>=12,<14"],
+    # 1.21: its extras bring CUDA and cuDNN as wheels. cuda-python moves the TensorRT backend's memory; before 12.9.1 it
+    # held up all of Python while it waited for the GPU, and 13 needs a driver of CUDA 13 (older ones: cuda-python<13).
+    "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21,<2", "cuda-python>=12.9.1,<14"],
     "openvino": ["openvino>=2024.4"],  # calendar versions: no upper bound means anything
     # Builds and parses engines on machines without a GPU too. TensorRT itself is not an extra: its libraries come from
     # the vendor's package index or with JetPack, and the backend uses what it finds.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rgbd_seg_ros.cli._benchmark_report import as_json, print_table, save_picture
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.inference.backends.registry import backend_names
+from rgbd_seg_ros.inference.backends.registry import backend_names, parse_settings
 from rgbd_seg_ros.inference.benchmark import run_benchmark
 from rgbd_seg_ros.inference.bundle import load_bundle
 
@@ -25,6 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=_size, default=(480, 640), metavar="HxW", help="size of the camera images (default: 480x640)"
     )
     parser.add_argument(
+        "--network-size", type=_size, metavar="HxW", help="size of the network input, for bundles of dynamic size"
+    )
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="BACKEND.NAME=VALUE",
+        help="a setting of a backend, e.g. openvino.precision=bf16; can be repeated",
+    )
+    parser.add_argument(
         "--node", action="store_true", help="also run the node and measure it end to end over DDS; takes minutes"
     )
     parser.add_argument("--out", type=Path, help="folder for benchmark.json and benchmark.png (default: none written)")
@@ -37,23 +47,30 @@ def run(args: argparse.Namespace) -> int:
     unknown = set(args.backends) - set(backend_names())
     if unknown:
         raise UserError(f"there is no backend {', '.join(sorted(unknown))}; choose from {', '.join(backend_names())}")
-    bundle = load_bundle(args.bundle)
+    bundle, settings = load_bundle(args.bundle), parse_settings(args.setting)
     result = run_benchmark(
         bundle,
         args.backends,
         rounds=args.rounds,
         threads=args.threads,
         size=args.size,
+        network_size=args.network_size,
+        settings=settings,
         progress=lambda line: print(line, flush=True),
     )
     report = as_json(bundle, result, rounds=args.rounds, threads=args.threads, size=args.size)
+    report |= {"settings": settings, "network_size": list(args.network_size or report["bundle"]["network_size"])}
     print_table(report)
+    if not result.measurements:
+        return 1
     if args.node:
         from rgbd_seg_ros.cli._benchmark_node import measure_node, print_node
 
         # The backend that `auto` chooses, unless a single one was asked for.
         backend = args.backends[0] if len(args.backends) == 1 else "auto"
         parameters = {"backend": backend, "threads": args.threads}
+        parameters |= {"backend_settings": args.setting} if args.setting else {}
+        parameters |= {"network_size": "{}x{}".format(*args.network_size)} if args.network_size else {}
         report["node"] = measure_node(bundle, parameters=parameters, size=args.size, progress=print)
         print_node(report["node"])
     if args.out is not None:
@@ -63,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         temporary.replace(args.out / "benchmark.json")
         save_picture(report, args.out / "benchmark.png")
         print(f"wrote {args.out / 'benchmark.json'} and benchmark.png")
-    return 0 if result.measurements else 1
+    return 0
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,9 @@ class Segmenter:
         self._memory: dict[Mode, float] = {}
         if backend != "auto":
             make_backend(backend)  # refuses an unknown name
-        self._candidates = [backend, *(n for n in AUTO_ORDER if n != backend)] if backend != "auto" else [*AUTO_ORDER]
+        # After a named one come those that can take over at once, while images are waiting.
+        others = [n for n in AUTO_ORDER if n != backend and not make_backend(n).prepares]
+        self._candidates = [*AUTO_ORDER] if backend == "auto" else [backend, *others]
         self._backend = self._choose(named=backend != "auto")
 
     @property
@@ -110,18 +111,21 @@ class Segmenter:
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
-        """Growth of the process's resident memory by the load and warm-up of each mode, MiB."""
+        """Growth of the process's resident memory (on a GPU, of its memory too) by load and warm-up of each mode, MiB."""
         return dict(self._memory)
 
     def warm_up(self) -> None:
         """Runs every mode that is in memory, so that its first real frame costs what later ones do."""
         height, width = self._options.size
         rgb, depth = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.float32)
-        for mode in self._in_order(self.resident_modes):
-            before = _resident_mib()
-            for _ in range(_WARM_UP_RUNS):
-                self.segment(mode, rgb, depth, 1.0)
-            self._memory[mode] += _resident_mib() - before
+        warm: Backend | None = None
+        while warm is not self._backend:  # another one may take over on the way, whose models are all cold
+            warm = self._backend
+            for mode in self._in_order(self.resident_modes):
+                before = self._backend.memory_mib()
+                for _ in range(_WARM_UP_RUNS):
+                    self.segment(mode, rgb, depth, 1.0)
+                self._memory[mode] += self._backend.memory_mib() - before
 
     def segment(
         self,
@@ -199,6 +203,7 @@ class Segmenter:
 
     def _load(self, backend: Backend) -> None:
         modes = self._in_order(self.modes)
+        backend.prepare(self.bundle, modes, self._options)
         for mode in modes if self._preload else modes[:1]:
             self._open(backend, mode)
 
@@ -210,9 +215,9 @@ class Segmenter:
     def _open(self, backend: Backend, mode: Mode) -> Session:
         if not self._preload:
             self.close()
-        before = _resident_mib()
+        before = backend.memory_mib()
         session = backend.open(self.bundle, mode, self._options)
-        self._memory[mode] = _resident_mib() - before
+        self._memory[mode] = backend.memory_mib() - before
         self._sessions[mode] = session
         return session
 
@@ -266,9 +271,3 @@ def _network_size(bundle: Bundle, size: tuple[int, int] | None) -> tuple[int, in
             f"network size {size[1]}x{size[0]} is not possible; give multiples of {DYNAMIC_STEP} from 64 on."
         )
     return size
-
-
-def _resident_mib() -> float:
-    """Resident memory of this process in MiB (Linux; 0 elsewhere)."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * 4096 / 2**20 if statm.is_file() else 0.0

@@ -19,7 +19,7 @@ from rgbd_seg_training.data.augmentation import PADDING_RGB, Augmentation, make_
 from rgbd_seg_training.data.dataset import SegmentationDataset
 from rgbd_seg_training.data.geometry import Geometry, GeometryOptions, overlap
 from rgbd_seg_training.data.photometry import ColorJitter, DepthJitter
-from rgbd_seg_training.loading import validation_loader
+from rgbd_seg_training.loading import EndlessOrder, validation_loader
 from rgbd_seg_training.settings import DataConfig, open_data
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -164,18 +164,24 @@ def test_colour_jitter_can_take_all_colour_away() -> None:
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_items_depend_on_seed_epoch_and_index_alone(small_set: PreparedSet, decoupled: bool) -> None:
+def test_items_depend_on_seed_pass_and_index_alone(small_set: PreparedSet, decoupled: bool) -> None:
     augmentation = Augmentation(GeometryOptions((16, 16)), decoupled=decoupled)
     first = SegmentationDataset(small_set, "train", augmentation, seed=5)
     second = SegmentationDataset(small_set, "train", augmentation, seed=5, cache="memory")
-    first.set_epoch(3)
-    second.set_epoch(3)
-    wanted = [first[i] for i in range(6)]
+    third_pass = 3 * len(first)
+    wanted = [first[third_pass + i] for i in range(6)]
     for i in (4, 0, 5, 2):
+        assert second[third_pass + i]["index"] == i
         for key in ("rgb", "depth"):
-            np.testing.assert_array_equal(second[i][key], wanted[i][key])
-    second.set_epoch(4)
-    assert any((second[i]["rgb"] != wanted[i]["rgb"]).any() for i in range(6))
+            np.testing.assert_array_equal(second[third_pass + i][key], wanted[i][key])
+
+
+def test_every_pass_disturbs_a_sample_anew_however_short_or_long_epochs_are(small_set: PreparedSet) -> None:
+    dataset = SegmentationDataset(small_set, "train", Augmentation(GeometryOptions((16, 16))), seed=5)
+    passes = 6
+    draws = sorted(EndlessOrder(len(dataset), passes * len(dataset), seed=5, epoch=0))
+    views = [dataset[d]["rgb"].tobytes() for d in draws if d % len(dataset) == 0]
+    assert len(set(views)) == passes
 
 
 def test_worker_processes_make_the_same_batches(small_set: PreparedSet) -> None:

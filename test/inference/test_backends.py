@@ -44,11 +44,13 @@ def reference(exported: Bundle) -> Iterator[Segmenter]:
 
 
 @pytest.mark.parametrize("name", backend_names())
-def test_every_backend_labels_like_onnxruntime(name: str, exported: Bundle, reference: Segmenter) -> None:
+def test_every_backend_labels_like_onnxruntime(
+    name: str, exported: Bundle, reference: Segmenter, tmp_path: Path
+) -> None:
     from rgbd_seg_training.export.frames import pattern_frames
 
     assert usable(name, exported)
-    segmenter = Segmenter(exported, name, threads=1)
+    segmenter = Segmenter(exported, name, threads=1, settings={"tensorrt.cache": str(tmp_path)})
     segmenter.warm_up()
     frame = pattern_frames(1, 100, 130, seed=5)[0]
     for mode in exported.modes:

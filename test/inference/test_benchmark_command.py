@@ -12,8 +12,11 @@ import pytest
 
 from rgbd_seg_ros.cli.main import find_commands, main
 from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.inference.backends.base import BackendError
 from rgbd_seg_ros.inference.benchmark import run_benchmark
 from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
 
 pytest.importorskip("onnxruntime")
@@ -53,6 +56,34 @@ def test_the_command_writes_json_and_picture(bundle: Bundle, tmp_path: Path, cap
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("fusion", "onnxruntime", "p99"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["benchmark.json", "benchmark.png"]
+
+
+def test_a_machine_without_a_usable_backend_is_told_why(bundle: Bundle, capsys: pytest.CaptureFixture) -> None:
+    assert main(["benchmark", str(bundle.folder), "--backends", "torch", "--rounds", "3"]) == 1
+    assert "--checkpoint" in capsys.readouterr().out
+
+
+def test_a_backend_that_fails_while_it_warms_up_leaves_the_others_measured(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    warm_up = Segmenter.warm_up
+
+    def fail_on_openvino(self: Segmenter) -> None:
+        if self.backend == "openvino":
+            raise BackendError("out of memory")
+        warm_up(self)
+
+    monkeypatch.setattr(Segmenter, "warm_up", fail_on_openvino)
+    result = run_benchmark(bundle, ["openvino", "onnxruntime"], rounds=1, threads=1, size=(48, 64))
+    assert result.unusable == {"openvino": "out of memory"}
+    assert {m.backend for m in result.measurements} == {"onnxruntime"}
+
+
+def test_settings_of_backends_reach_them(bundle: Bundle) -> None:
+    with pytest.raises(UserError, match=r"openvino\.speed"):
+        run_benchmark(bundle, ["onnxruntime"], rounds=1, settings={"openvino.speed": "high"})
+    assert main(["benchmark", str(bundle.folder), "--setting", "onnxruntime.spinning=perhaps"]) == 2
 
 
 def test_mistakes_end_with_one_sentence_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -25,8 +25,10 @@ from rgbd_seg_training.export import export_bundle as export_module  # noqa: E40
 from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle  # noqa: E402
 from rgbd_seg_training.export.frames import ExportFrame, pattern_frames  # noqa: E402
 from rgbd_seg_training.export.graph import MOST_CHANNELS, LabellingGraph, choose_class, interpolation_groups  # noqa: E402
+from rgbd_seg_training.export.onnx_file import to_onnx  # noqa: E402
+from rgbd_seg_training.export.precision import quantize  # noqa: E402
 from rgbd_seg_training.export.renew import renew_bundle  # noqa: E402
-from rgbd_seg_training.export.verify import verify  # noqa: E402
+from rgbd_seg_training.export.verify import _score_planes, verify  # noqa: E402
 
 
 def test_the_class_choice_is_argmax_and_softmax() -> None:
@@ -108,6 +110,7 @@ def test_fast_upsampling_labels_at_a_quarter_and_fills_the_image(tiny: dict[str,
 def test_a_dynamic_bundle_runs_at_other_sizes_and_refuses_wrong_ones(tiny: dict[str, Any], tmp_path: Path) -> None:
     options = ExportOptions(*SIZE, dynamic=True, patterns=1)
     bundle = export_bundle({"depth": tiny["depth"]}, tmp_path / "dynamic", LABELS, options)
+    assert bundle.manifest.modes[Mode.DEPTH].verification["agreement_at_other_size"] > 0.999
     frame = pattern_frames(1, 128, 160)[0]
     segmenter = Segmenter(bundle, "onnxruntime", 1, size=(128, 160))
     with torch.inference_mode():
@@ -175,6 +178,20 @@ def test_lower_precision_is_measured_and_really_lower(
     with pytest.raises(UserError, match="refused"):
         strict = ExportOptions(*SIZE, precision=precision, frames=labelled, patterns=1, min_agreement=1.01)
         export_bundle({"rgb": tiny["rgb"]}, tmp_path / "strict", LABELS, strict)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_scores_are_compared_class_by_class_even_where_a_tool_has_reordered_the_graph(
+    tiny: dict[str, Any], precision: str
+) -> None:
+    graph = LabellingGraph(tiny["rgb"]).eval()
+    model = to_onnx(graph, *SIZE)
+    if precision == "int8":
+        model = quantize(model, ("rgb",), pattern_frames(2, *SIZE), SIZE)
+    (split,) = (list(n.output) for n in model.graph.node if n.op_type == "Split" and len(n.output) == len(LABELS.classes))
+    assert _score_planes(model.graph, len(LABELS.classes)) == split
+    measured = verify(graph, model, pattern_frames(2, *SIZE, seed=7), SIZE)
+    assert 0 < measured.max_score_error < 0.2 * measured.score_range
 
 
 @pytest.mark.shared

@@ -1,10 +1,11 @@
-"""What sessions on a GPU do with its switches and memory, on a stand-in for the GPU; test_gpu.py is for a real one."""
+"""What backends on a GPU do with its switches, memory and failures, on a stand-in for the GPU; test_gpu.py is for a real one."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rgbd_seg_ros.inference.backends import cuda_memory, onnxruntime, tensorrt
 from rgbd_seg_ros.inference.backends.base import BackendError, BackendOptions
 from rgbd_seg_ros.inference.backends.torch import TorchBackend, _CudaSession
 from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
 
 SIZE = (8, 16)
@@ -82,6 +84,24 @@ def test_a_torch_session_that_cannot_begin_is_an_error_of_the_backend(
         TorchBackend().open(SimpleNamespace(manifest=manifest, folder=bundle.folder), Mode.RGB, options)  # type: ignore[arg-type]
 
 
+def test_half_weights_label_almost_like_single_ones() -> None:
+    torch = pytest.importorskip("torch")
+    from rgbd_seg_ros.inference.backends.torch import _Labels
+    from rgbd_seg_ros.models import ModelSpec, build_model
+
+    torch.manual_seed(0)
+    options = {"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16}}
+    model = build_model(ModelSpec("lightfpn", "resnet10t", 5, ("depth",), options=options)).eval()
+    images = {"depth": torch.rand(1, 64, 96, generator=torch.Generator().manual_seed(1)) * 4 + 0.5}
+    with torch.inference_mode():
+        single = _Labels(model, "exact", half=False)(images)
+        half = _Labels(model, "exact", half=True)(images)
+    weights = {p.dtype for p in model.parameters()}
+    assert weights == {torch.float16}
+    assert (single[0] == half[0]).float().mean() > 0.97
+    assert not torch.equal(single, half)
+
+
 # ONNX Runtime
 
 
@@ -145,7 +165,8 @@ class Context:
     def set_input_shape(self, name: str, shape: Any) -> bool:
         return self.fails != "shape"
 
-    def set_tensor_address(self, name: str, address: int) -> None: ...
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        return self.fails != "address"
 
     def get_tensor_shape(self, name: str) -> tuple[int, int, int]:
         return (1, *SIZE)
@@ -160,18 +181,92 @@ def open_session(context: Context | None, monkeypatch: pytest.MonkeyPatch, recor
     monkeypatch.setattr(Stream, "recordable", recordable)
     monkeypatch.setattr(tensorrt, "CudaStream", Stream)
     engine = SimpleNamespace(create_execution_context=lambda: context)
-    trt = SimpleNamespace(
-        Logger=type("Logger", (), {"ERROR": 0, "__init__": lambda self, level: None}),
-        Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda data: engine),
-    )
-    return tensorrt._TensorRtSession(trt, b"", SHAPES, graph=True)
+    return tensorrt._TensorRtSession(engine, SHAPES, graph=True)
 
 
-@pytest.mark.parametrize("fails", ["shape", "run"])
+@pytest.mark.parametrize("fails", ["shape", "address", "run"])
 def test_a_tensorrt_session_that_cannot_begin_frees_its_memory(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError):
         open_session(Context(fails), monkeypatch)
     assert [stream.closed for stream in Stream.made] == [True]
+
+
+class Log:
+    Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)
+
+
+@pytest.fixture
+def fake_tensorrt(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A TensorRT whose engines load unless they are b"old"; `Runtime` can be told to fail."""
+    trt = ModuleType("tensorrt")
+    engine = SimpleNamespace(create_execution_context=lambda: Context())
+    runtime = SimpleNamespace(deserialize_cuda_engine=lambda data: None if data == b"old" else engine)
+    trt.__version__ = "10.3.0"  # type: ignore[attr-defined]
+    trt.ILogger, trt.Runtime = Log, lambda log: runtime  # type: ignore[attr-defined]
+    monkeypatch.setattr(Stream, "made", [], raising=False)
+    monkeypatch.setattr(tensorrt, "CudaStream", Stream)
+    monkeypatch.setattr(tensorrt, "_import", lambda: trt)
+    monkeypatch.setattr(tensorrt, "start_cuda", lambda: None)
+    monkeypatch.setattr(tensorrt, "device_used_mib", lambda: 0.0)
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda: SimpleNamespace(name="GPU", capability=(8, 7), driver=12060))
+    return trt
+
+
+def test_whatever_tensorrt_raises_at_its_start_is_an_error_of_the_backend(
+    fake_tensorrt: ModuleType, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(log: Any) -> Any:
+        raise TypeError("pybind11::init(): factory function returned nullptr")  # what it does without a working CUDA
+
+    assert "TensorRT 10.3.0 on GPU" in tensorrt.TensorRtBackend().check(bundle)
+    monkeypatch.setattr(fake_tensorrt, "Runtime", refuse)
+    with pytest.raises(BackendError, match="does not start: pybind11"):
+        tensorrt.TensorRtBackend().check(bundle)
+
+
+def test_an_engine_that_does_not_load_is_built_again_once(
+    fake_tensorrt: ModuleType, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = iter([b"old", b"new"])
+    monkeypatch.setattr(tensorrt, "build_engine", lambda *args, **options: next(built))
+    options = BackendOptions(1, SIZE, {"tensorrt.cache": str(tmp_path / "cache")})
+    tensorrt.TensorRtBackend().open(bundle, Mode.DEPTH, options)
+    tensorrt.TensorRtBackend().open(bundle, Mode.DEPTH, options)  # from the cache: nothing is left to build
+    assert next(built, None) is None
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_engines_of_all_modes_are_built_before_the_first_image_even_when_one_mode_is_resident(
+    fake_tensorrt: ModuleType, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt, "build_engine", lambda *args, **options: b"engine")
+    settings = {"tensorrt.cache": str(tmp_path / "cache")}
+    segmenter = Segmenter(bundle, "tensorrt", threads=1, preload=False, settings=settings)
+    assert len(segmenter.resident_modes) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == len(bundle.modes)
+
+
+def test_a_backend_that_has_to_build_first_does_not_take_over_while_images_wait(
+    fake_tensorrt: ModuleType, bundle: Bundle
+) -> None:
+    segmenter = Segmenter(bundle, "onnxruntime", threads=1)
+    assert "tensorrt" not in segmenter._candidates
+    assert "openvino" in segmenter._candidates
+
+
+def test_tensorrt_refuses_8_bit_bundles_with_the_remedy(fake_tensorrt: ModuleType, bundle: Bundle) -> None:
+    manifest = dataclasses.replace(bundle.manifest, precision="int8")
+    with pytest.raises(BackendError, match="fp16"):
+        tensorrt.TensorRtBackend().check(dataclasses.replace(bundle, manifest=manifest))
+
+
+def test_a_cuda_python_that_the_driver_is_too_old_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = type("Status", (int,), {"name": "cudaErrorInsufficientDriver"})(35)
+    runtime = SimpleNamespace(cudaGetDeviceCount=lambda: (status, 0))
+    monkeypatch.setattr(cuda_memory, "cuda_runtime", lambda: runtime)
+    monkeypatch.setattr(cuda_memory, "find_gpu", lambda: SimpleNamespace(driver=12060))
+    with pytest.raises(BackendError, match=r"InsufficientDriver\): the driver knows CUDA 12\.6"):
+        cuda_memory.start_cuda()
 
 
 def test_an_engine_without_a_context_is_an_error_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,20 @@ import dataclasses
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends.base import BackendError
-from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_engine, cached_engine
+from rgbd_seg_ros.inference.backends.tensorrt_engine import (
+    BuildTimeoutError,
+    EngineCache,
+    EngineKey,
+    build_engine,
+    engine_log,
+)
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.testing import write_test_bundle
 
@@ -32,7 +39,8 @@ class Builder:
 
 def test_an_engine_is_built_once_and_read_afterwards(tmp_path: Path) -> None:
     build = Builder()
-    assert [cached_engine(tmp_path / "cache", KEY, build) for _ in range(3)] == [b"engine 1"] * 3
+    cache = EngineCache(tmp_path / "cache")
+    assert [cache.engine(KEY, build) for _ in range(3)] == [b"engine 1"] * 3
     assert build.builds == 1
 
 
@@ -45,23 +53,47 @@ def test_an_engine_is_built_once_and_read_afterwards(tmp_path: Path) -> None:
         {"runtime": "tensorrt 11.4.0"},
         {"precision": "fp16"},
         {"shapes": {"rgb": (1, 16, 8, 3)}},
+        {"recipe": KEY.recipe + 1},
     ],
 )
 def test_an_engine_is_built_again_when_any_part_of_its_key_differs(tmp_path: Path, change: dict[str, Any]) -> None:
     build = Builder()
-    cached_engine(tmp_path, KEY, build)
-    assert cached_engine(tmp_path, dataclasses.replace(KEY, **change), build) == b"engine 2"
-    assert cached_engine(tmp_path, KEY, build) == b"engine 1"
+    cache = EngineCache(tmp_path)
+    cache.engine(KEY, build)
+    assert cache.engine(dataclasses.replace(KEY, **change), build) == b"engine 2"
+    assert cache.engine(KEY, build) == b"engine 1"
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"x" + b[41:]])
 def test_a_damaged_engine_is_built_again(tmp_path: Path, damage: Any) -> None:
     build = Builder()
-    cached_engine(tmp_path, KEY, build)
+    cache = EngineCache(tmp_path)
+    cache.engine(KEY, build)
     (file,) = tmp_path.iterdir()
     file.write_bytes(damage(file.read_bytes()))
-    assert cached_engine(tmp_path, KEY, build) == b"engine 2"
-    assert cached_engine(tmp_path, KEY, build) == b"engine 2"
+    assert [cache.engine(KEY, build) for _ in range(2)] == [b"engine 2"] * 2
+
+
+def test_an_engine_that_is_forgotten_is_built_again(tmp_path: Path) -> None:
+    build, cache = Builder(), EngineCache(tmp_path)
+    cache.forget(KEY)
+    cache.engine(KEY, build)
+    cache.forget(KEY)
+    assert cache.engine(KEY, build) == b"engine 2"
+
+
+def test_a_build_that_ran_out_of_time_is_not_tried_again_until_it_may_take_longer(tmp_path: Path) -> None:
+    def too_slow() -> bytes:
+        raise BuildTimeoutError("took more than 60 s")
+
+    cache, build = EngineCache(tmp_path), Builder()
+    with pytest.raises(BackendError, match="more than 60 s"):
+        cache.engine(KEY, too_slow, 60.0)
+    with pytest.raises(BackendError, match=r"before; raise tensorrt\.timeout_s, or remove .*given_up"):
+        cache.engine(KEY, build, 60.0)
+    assert build.builds == 0
+    assert cache.engine(KEY, build, 120.0) == b"engine 1"
+    assert [path.suffix for path in tmp_path.iterdir()] == [".engine"]
 
 
 def test_a_failed_build_leaves_no_file(tmp_path: Path) -> None:
@@ -69,13 +101,28 @@ def test_a_failed_build_leaves_no_file(tmp_path: Path) -> None:
         raise BackendError("out of memory")
 
     with pytest.raises(BackendError):
-        cached_engine(tmp_path, KEY, fail)
+        EngineCache(tmp_path).engine(KEY, fail)
     assert not any(tmp_path.iterdir())
 
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert cached_engine(tmp_path / "file" / "cache", KEY, Builder()) == b"engine 1"
+    assert EngineCache(tmp_path / "file" / "cache").engine(KEY, Builder()) == b"engine 1"
+
+
+def test_a_tensorrt_module_has_one_log_that_keeps_the_last_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Log:
+        Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2)
+
+    module = ModuleType("fake_tensorrt")
+    module.ILogger = Log  # type: ignore[attr-defined]
+    log = engine_log(module)
+    assert engine_log(module) is log
+    log.log(2, "slow layer")
+    log.log(1, " no kernel for layer 7 ")
+    assert log.last_error == "no kernel for layer 7"
+    assert "no kernel for layer 7" in caplog.text
+    assert "slow layer" not in caplog.text
 
 
 # A mark, because pytest makes the exported bundle, which takes half a minute, before a fixture could skip the test.

@@ -17,13 +17,13 @@ sizes = st.integers(1, 30)
 
 @settings(max_examples=60, deadline=None)
 @given(sizes, sizes, st.integers(0, 5), st.integers(1, 6))
-def test_the_epochs_are_slices_of_one_endless_sequence_of_permutations(
+def test_the_epochs_are_slices_of_one_endless_sequence_of_passes(
     n: int, taken: int, seed: int, epochs: int
 ) -> None:
     sequence = [i for epoch in range(epochs) for i in EndlessOrder(n, taken, seed, epoch)]
     assert len(sequence) == epochs * taken
     for start in range(0, len(sequence) - n + 1, n):
-        assert sorted(sequence[start : start + n]) == list(range(n))
+        assert sorted(sequence[start : start + n]) == list(range(start, start + n))
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,6 +37,11 @@ def test_processes_share_an_epoch_without_overlap(n: int, per_process: int, worl
 
 def test_another_seed_gives_another_order() -> None:
     assert list(EndlessOrder(20, 20, 0, 0)) != list(EndlessOrder(20, 20, 1, 0))
+
+
+def test_passes_are_shuffled_differently() -> None:
+    draws = list(EndlessOrder(20, 40, 0, 0))
+    assert [d - 20 for d in draws[20:]] != draws[:20]
 
 
 def test_an_empty_split_is_refused() -> None:

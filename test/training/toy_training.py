@@ -50,22 +50,19 @@ class ToyMethod(Method):
 
 
 class ToyData(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Images whose brightest channel is the label; the noise is a function of epoch and index, like an augmentation."""
+    """Images whose brightest channel is the label; the noise is a function of pass and index, like an augmentation."""
 
     def __init__(self, count: int = 10, noisy: bool = True) -> None:
-        self.count, self.noisy, self.epoch = count, noisy, 0
+        self.count, self.noisy = count, noisy
 
     def __len__(self) -> int:
         return self.count
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(index)
+    def __getitem__(self, draw: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(draw % self.count)
         rgb = torch.randint(0, 200, (8, 8, 3), generator=generator)
         if self.noisy:
-            generator = torch.Generator().manual_seed(1000 * self.epoch + index)
+            generator = torch.Generator().manual_seed(1000 + draw)
             rgb = (rgb + torch.randint(0, 20, rgb.shape, generator=generator)).clamp(0, 255)
         return {"rgb": rgb.to(torch.uint8), "label": rgb.argmax(-1)}
 

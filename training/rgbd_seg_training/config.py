@@ -23,8 +23,7 @@ class TrainConfig:
         minutes: wall-clock limit of the whole run over all its parts; the learning-rate curve then follows whichever
             of steps and time is further, so that the run always ends annealed. 0 = none. Runs with a limit are not
             reproducible bit for bit, and have one process.
-        epoch_steps: optimiser steps between validations and checkpoints, 0 = one pass over the training split; a sample
-            that comes twice in one such epoch is augmented alike.
+        epoch_steps: optimiser steps between validations and checkpoints, 0 = one pass over the training split.
         batch_size: samples per process and backward pass.
         accumulate: backward passes per optimiser step.
         precision: arithmetic of the forward pass, by Lightning's names.

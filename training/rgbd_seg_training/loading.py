@@ -13,11 +13,12 @@ from rgbd_seg_ros.errors import UserError
 
 
 class SampleSource(Protocol):
-    """What the engine needs of a data set; `set_epoch(epoch)` and `has_one_size()` are called where they exist."""
+    """What the engine needs of a data set; `has_one_size()` is called where it exists."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Any: ...
+    def __getitem__(self, draw: int, /) -> Any:
+        """Sample `draw % len(self)` as it looks in pass `draw // len(self)`: each pass disturbs a sample anew."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class TrainingData:
 
 
 class EndlessOrder(Sampler[int]):
-    """The part of an endless sequence of shuffles that belongs to one epoch and one process.
+    """The part of an endless sequence of draws that belongs to one epoch and one process.
 
-    The sequence is permutation 0 of the samples, then permutation 1, ...; permutation p depends on the seed and p
-    alone. Epoch e takes its samples e*n .. (e+1)*n-1; process r of w takes every w-th of them. An epoch can therefore
+    The sequence is pass 0, a permutation of the samples, then pass 1, ...; the permutation of pass p depends on the
+    seed and p alone. Draw `p * samples + i` is sample i in pass p. Epoch e takes its draws e*n .. (e+1)*n-1; process r of w takes every w-th of them. An epoch can therefore
     be shorter or longer than the data set and start anywhere without replaying what came before.
     """
 
@@ -58,21 +59,19 @@ class EndlessOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         first = self._epoch * self._taken
-        permutation, at = -1, torch.empty(0)
+        current, at = -1, torch.empty(0)
         for position in range(first + self._rank, first + len(self) * self._world, self._world):
             wanted, offset = divmod(position, self._samples)
-            if wanted != permutation:
+            if wanted != current:
                 generator = torch.Generator().manual_seed(self._seed * 1_000_003 + wanted)
-                permutation, at = wanted, torch.randperm(self._samples, generator=generator)
-            yield int(at[offset])
+                current, at = wanted, torch.randperm(self._samples, generator=generator)
+            yield wanted * self._samples + int(at[offset])
 
 
 def training_loader(
     data: TrainingData, *, batch: int, batches: int, seed: int, epoch: int, workers: int, rank: int = 0, world: int = 1
 ) -> DataLoader[Any]:
     """Loader of one epoch: `batches` batches of `batch` samples for process `rank` of `world`."""
-    if hasattr(data.train, "set_epoch"):
-        data.train.set_epoch(epoch)
     order = EndlessOrder(len(data.train), batches * batch * world, seed, epoch, rank, world)
     return DataLoader(
         data.train,  # type: ignore[arg-type]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -20,6 +23,21 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 class BackendError(Exception):
     """A runtime cannot be used, cannot load a model or failed while it ran; the text says why."""
+
+
+@contextlib.contextmanager
+def backend_errors(what: str) -> Iterator[None]:
+    """Turns every exception of a runtime into a `BackendError` that begins with `what`.
+
+    Runtimes raise what they like: TensorRT a TypeError where CUDA does not start, others a RuntimeError. Only a
+    `BackendError` lets the next backend take over.
+    """
+    try:
+        yield
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(f"{what}: {str(error).strip() or type(error).__name__}") from error
 
 
 @dataclass(frozen=True)
@@ -61,11 +79,14 @@ class Backend(abc.ABC):
         name: as users write it.
         defaults: its settings and their default values; a setting must have the type of its default.
         choices: what may be chosen, for settings that do not take any text.
+        prepares: its models have to be built first, which takes minutes; it is then no backend to fall back to while
+            images are waiting.
     """
 
     name: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    prepares: ClassVar[bool] = False
 
     @abc.abstractmethod
     def check(self, bundle: Bundle) -> str:
@@ -83,6 +104,17 @@ class Backend(abc.ABC):
             BackendError: the runtime refuses the model.
         """
 
+    def prepare(self, bundle: Bundle, modes: Iterable[Mode], options: BackendOptions) -> None:  # noqa: B027 - few need it
+        """Does once what a later `open` of any of `modes` would take minutes for.
+
+        Raises:
+            BackendError: the runtime refuses a model.
+        """
+
+    def memory_mib(self) -> float:
+        """Memory in use now, to take the difference of: resident memory of this process, and that of the GPU with it."""
+        return resident_mib()
+
     def setting(self, options: BackendOptions, key: str) -> Any:
         """The value of one of the backend's own settings."""
         return options.settings.get(f"{self.name}.{key}", self.defaults[key])
@@ -94,3 +126,9 @@ def as_image(output: npt.NDArray[Any]) -> UInt8:
         raise BackendError(f"the graph gives {output.dtype} {output.shape}, not uint8 (1, h, w); export it again")
     plane: UInt8 = output[0]
     return plane
+
+
+def resident_mib() -> float:
+    """Resident memory of this process in MiB (Linux; 0 elsewhere)."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20 if statm.is_file() else 0.0

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rgbd_seg_ros.inference.backends.base import BackendError
+from rgbd_seg_ros.inference.backends.base import BackendError, backend_errors
+from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
 
 
 def cuda_runtime() -> Any:
@@ -25,6 +26,29 @@ def cuda_runtime() -> Any:
         except ImportError as error:
             raise BackendError(f"cuda-python cannot be imported ({error}); pip install cuda-python") from error
     return runtime
+
+
+def start_cuda() -> None:
+    """Makes sure that the runtime of cuda-python works with this machine's driver, before minutes go into an engine.
+
+    Raises:
+        BackendError: it is not installed, or does not start.
+    """
+    runtime, driver = cuda_runtime(), find_gpu().driver
+    with backend_errors("cuda-python does not work"):
+        status, count = runtime.cudaGetDeviceCount()
+        if int(status) != 0 or count < 1:
+            version = f"CUDA {driver // 1000}.{driver % 1000 // 10}"
+            raise BackendError(
+                f"cuda-python does not start ({status.name}): the driver knows {version}; install the cuda-python of the "
+                f"same major version, or a newer driver"
+            )
+
+
+def device_used_mib() -> float:
+    """Memory of the GPU that is in use, by whatever program, in MiB."""
+    status, free, total = cuda_runtime().cudaMemGetInfo()
+    return (total - free) / 2**20 if int(status) == 0 else 0.0
 
 
 class CudaStream:

@@ -87,7 +87,8 @@ def _settings(options: BackendOptions, spinning: bool) -> Any:
 
 def _open(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> _OnnxRuntimeSession:
     try:
-        session = _import().InferenceSession(bundle.model_bytes(mode), settings, providers=providers)
+        # Its own fallback would run on the CPU under the name of the GPU, with no more than a printed line.
+        session = _import().InferenceSession(bundle.model_bytes(mode), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # its exceptions share no base class of their own
         raise BackendError(f"ONNX Runtime refuses the model of mode {mode.value}: {error}") from error
     return _OnnxRuntimeSession(session)

@@ -65,7 +65,7 @@ class OpenVinoBackend(Backend):
         try:
             return _OpenVinoSession(_in_thread_of_its_own(load))
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
             raise BackendError(f"OpenVINO refuses the model of mode {mode.value}: {reason}") from error
 
 

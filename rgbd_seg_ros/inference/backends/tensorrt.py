@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,10 +11,25 @@ from typing import Any
 import numpy as np
 
 from rgbd_seg_ros.core.frames import Mode
-from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Inputs, Session, UInt8
+from rgbd_seg_ros.inference.backends.base import (
+    Backend,
+    BackendError,
+    BackendOptions,
+    Inputs,
+    Session,
+    UInt8,
+    backend_errors,
+    resident_mib,
+)
 from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
-from rgbd_seg_ros.inference.backends.cuda_memory import CudaStream, cuda_runtime
-from rgbd_seg_ros.inference.backends.tensorrt_engine import EngineKey, build_engine, cached_engine, default_cache
+from rgbd_seg_ros.inference.backends.cuda_memory import CudaStream, device_used_mib, start_cuda
+from rgbd_seg_ros.inference.backends.tensorrt_engine import (
+    EngineCache,
+    EngineKey,
+    build_engine,
+    default_cache,
+    engine_log,
+)
 from rgbd_seg_ros.inference.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -35,39 +51,75 @@ class TensorRtBackend(Backend):
 
     name = "tensorrt"
     defaults = MappingProxyType({"cache": "", "tf32": False, "cuda_graph": True, "timeout_s": 600.0})
+    prepares = True
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`; asks for the GPU before TensorRT is imported."""
         gpu = find_gpu()
-        cuda_runtime()
+        start_cuda()
         trt = _import()
         if int(trt.__version__.split(".")[0]) < _OLDEST:
             raise BackendError(f"TensorRT {trt.__version__} is too old; install version {_OLDEST} or newer")
+        if bundle.manifest.precision == "int8":
+            raise BackendError("TensorRT takes no 8-bit models with zero points; export the bundle with fp16")
+        with backend_errors(f"TensorRT {trt.__version__} does not start"):
+            trt.Runtime(engine_log(trt))
         return f"TensorRT {trt.__version__} on {gpu.name}"
 
+    def prepare(self, bundle: Bundle, modes: Iterable[Mode], options: BackendOptions) -> None:
+        """Builds the engines of all modes that the cache lacks."""
+        for mode in modes:
+            self._engine(bundle, mode, options)
+
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
-        """See `Backend.open`."""
-        trt, gpu = _import(), find_gpu()
-        entry, (height, width) = bundle.manifest.modes[mode], options.size
-        all_shapes = {"rgb": (1, height, width, 3), "depth": (1, height, width)}
-        shapes = {name: all_shapes[name] for name in entry.inputs}
-        tf32 = self.setting(options, "tf32")
-        key = EngineKey(
-            model=entry.model.sha256,
-            gpu=gpu.name,
-            capability=gpu.capability,
-            runtime=f"tensorrt {trt.__version__}",
-            precision=f"{bundle.manifest.precision}{' tf32' if tf32 else ''}",
-            shapes=shapes,
-        )
-        cache = Path(self.setting(options, "cache") or default_cache())
+        """See `Backend.open`. An engine that cannot be loaded is built again, once."""
+        trt, graph = _import(), self.setting(options, "cuda_graph")
+        shapes = _shapes(bundle, mode, options)
+        with backend_errors(f"TensorRT cannot set up mode {mode.value}"):
+            runtime = trt.Runtime(engine_log(trt))
+            engine = runtime.deserialize_cuda_engine(self._engine(bundle, mode, options))
+            if engine is None:
+                self._cache(options).forget(_key(trt, bundle, mode, options, self.setting(options, "tf32")))
+                engine = runtime.deserialize_cuda_engine(self._engine(bundle, mode, options))
+            if engine is None:
+                raise BackendError("TensorRT cannot load the engine that it has just built; GPU memory may be short")
+            return _TensorRtSession(engine, shapes, graph=graph)
+
+    def memory_mib(self) -> float:
+        """See `Backend.memory_mib`."""
+        return resident_mib() + device_used_mib()
+
+    def _cache(self, options: BackendOptions) -> EngineCache:
+        return EngineCache(Path(self.setting(options, "cache") or default_cache()))
+
+    def _engine(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> bytes:
+        trt, tf32 = _import(), self.setting(options, "tf32")
         timeout_s = float(self.setting(options, "timeout_s"))
-        engine = cached_engine(
-            cache,
-            key,
-            lambda: build_engine(trt, bundle.model_bytes(mode), shapes, tf32=tf32, timeout_s=timeout_s),
-        )
-        return _TensorRtSession(trt, engine, shapes, graph=self.setting(options, "cuda_graph"))
+        shapes = _shapes(bundle, mode, options)
+        with backend_errors(f"TensorRT cannot build the engine of mode {mode.value}"):
+            return self._cache(options).engine(
+                _key(trt, bundle, mode, options, tf32),
+                lambda: build_engine(trt, bundle.model_bytes(mode), shapes, tf32=tf32, timeout_s=timeout_s),
+                timeout_s,
+            )
+
+
+def _shapes(bundle: Bundle, mode: Mode, options: BackendOptions) -> dict[str, tuple[int, ...]]:
+    height, width = options.size
+    all_shapes = {"rgb": (1, height, width, 3), "depth": (1, height, width)}
+    return {name: all_shapes[name] for name in bundle.manifest.modes[mode].inputs}
+
+
+def _key(trt: Any, bundle: Bundle, mode: Mode, options: BackendOptions, tf32: bool) -> EngineKey:
+    gpu = find_gpu()
+    return EngineKey(
+        model=bundle.manifest.modes[mode].model.sha256,
+        gpu=gpu.name,
+        capability=gpu.capability,
+        runtime=f"tensorrt {trt.__version__}",
+        precision=f"{bundle.manifest.precision}{' tf32' if tf32 else ''}",
+        shapes=_shapes(bundle, mode, options),
+    )
 
 
 def _import() -> Any:
@@ -81,11 +133,8 @@ def _import() -> Any:
 class _TensorRtSession(Session):
     """One upload per image through page-locked memory, one download of labels and confidence together."""
 
-    def __init__(self, trt: Any, engine: bytes, shapes: dict[str, tuple[int, ...]], graph: bool) -> None:
-        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        self._engine = runtime.deserialize_cuda_engine(engine)
-        if self._engine is None:
-            raise BackendError("TensorRT cannot load its engine; empty the engine cache")
+    def __init__(self, engine: Any, shapes: dict[str, tuple[int, ...]], graph: bool) -> None:
+        self._engine = engine
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise BackendError("TensorRT cannot set its engine up; GPU memory may be short")
@@ -105,17 +154,21 @@ class _TensorRtSession(Session):
             buffers = (self._stream.pinned_buffer(size), self._stream.device_buffer(size))
             if not self._context.set_input_shape(name, shape):
                 raise BackendError(f"TensorRT refuses the shape {shape} of input {name}")
-            self._context.set_tensor_address(name, buffers[1])
+            self._at(name, buffers[1])
             self._inputs[name] = buffers
         _, height, width = self._context.get_tensor_shape("label")
         self._shape = (int(height), int(width))
         self._offset = -(-height * width // _ALIGNMENT) * _ALIGNMENT
         self._output = self._stream.device_buffer(2 * self._offset)
         self._result = self._stream.pinned_buffer(2 * self._offset)
-        self._context.set_tensor_address("label", self._output)
-        self._context.set_tensor_address("confidence", self._output + self._offset)
+        self._at("label", self._output)
+        self._at("confidence", self._output + self._offset)
         self._execute()  # TensorRT sets itself up in the first run, which a recording must not contain
         self._stream.wait()
+
+    def _at(self, name: str, address: int) -> None:
+        if not self._context.set_tensor_address(name, address):
+            raise BackendError(f"TensorRT refuses the memory of tensor {name}; export the bundle again")
 
     def _record(self) -> Any:
         """The network as a CUDA graph, None where this network or driver has none."""
@@ -130,16 +183,17 @@ class _TensorRtSession(Session):
             raise BackendError("TensorRT failed to run the network")
 
     def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
-        for name, image in inputs.items():
-            pinned, device = self._inputs[name]
-            np.copyto(pinned, np.ascontiguousarray(image).reshape(-1).view(np.uint8))
-            self._stream.upload(device, pinned)
-        if self._graph is None:
-            self._execute()
-        else:
-            self._stream.launch(self._graph)
-        self._stream.download(self._result, self._output)
-        self._stream.wait()
+        with backend_errors("TensorRT failed"):
+            for name, image in inputs.items():
+                pinned, device = self._inputs[name]
+                np.copyto(pinned, np.ascontiguousarray(image).reshape(-1).view(np.uint8))
+                self._stream.upload(device, pinned)
+            if self._graph is None:
+                self._execute()
+            else:
+                self._stream.launch(self._graph)
+            self._stream.download(self._result, self._output)
+            self._stream.wait()
         size = self._shape[0] * self._shape[1]
         label, confidence = (self._result[at : at + size] for at in (0, self._offset))
         return label.reshape(self._shape), confidence.reshape(self._shape)

@@ -5,6 +5,7 @@ The functions take the TensorRT module as an argument: TensorRT for RTX has the 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -21,6 +22,7 @@ from rgbd_seg_ros.inference.backends.base import BackendError
 logger = logging.getLogger(__name__)
 
 _PROGRESS_EVERY_S = 5.0
+_RECIPE = 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class EngineKey:
         runtime: name and version of the TensorRT library.
         precision: of the bundle, and whether TF32 may be used.
         shapes: shape of each input.
+        recipe: number of the way in which `build_engine` builds; raised when that changes.
     """
 
     model: str
@@ -42,6 +45,7 @@ class EngineKey:
     runtime: str
     precision: str
     shapes: Mapping[str, tuple[int, ...]]
+    recipe: int = _RECIPE
 
     def digest(self) -> str:
         """The key as a file name."""
@@ -54,21 +58,82 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "rgbd_seg_ros" / "engines"
 
 
-def cached_engine(cache: Path, key: EngineKey, build: Callable[[], bytes]) -> bytes:
-    """The engine of `key` from folder `cache`, built and stored if it is not there.
+class EngineCache:
+    """Engines on disk, each in a file named by its key, with its SHA-256 in front.
 
-    A damaged file (its digest stands in front of it) is built again. A cache that cannot be written costs a warning.
+    A damaged file is built again. A build that ran out of time is remembered, so that not every start of a robot wastes
+    those minutes again. A folder that cannot be written costs a warning.
+
+    Args:
+        folder: made when the first engine is stored.
     """
-    path = cache / f"{key.digest()}.engine"
-    engine = _read(path)
-    if engine is not None:
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def engine(self, key: EngineKey, build: Callable[[], bytes], timeout_s: float = float("inf")) -> bytes:
+        """The engine of `key`, built and stored if it is not there.
+
+        Args:
+            key: what it is for.
+            build: makes it; `BuildTimeoutError` where it takes longer than `timeout_s`.
+            timeout_s: the time that `build` may take.
+
+        Raises:
+            BackendError: the build fails, or ran out of as much time before.
+        """
+        path, given_up = self._path(key), self._path(key).with_suffix(".given_up")
+        engine = _read(path)
+        if engine is not None:
+            return engine
+        if _seconds_in(given_up) >= timeout_s:
+            raise BackendError(
+                f"its build took more than {timeout_s:g} s before; raise tensorrt.timeout_s, or remove {given_up} to retry"
+            )
+        try:
+            engine = build()
+        except BuildTimeoutError:
+            self._write(given_up, f"{timeout_s}\n".encode())
+            raise
+        if self._write(path, hashlib.sha256(engine).digest() + engine):
+            given_up.unlink(missing_ok=True)
         return engine
-    engine = build()
-    try:
-        _write(path, engine)
-    except OSError as error:
-        logger.warning("engine cache %s cannot be written (%s): the next start builds again", cache, error)
-    return engine
+
+    def forget(self, key: EngineKey) -> None:
+        """Removes the engine of `key`, one that does not load."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: EngineKey) -> Path:
+        return self._folder / f"{key.digest()}.engine"
+
+    def _write(self, path: Path, content: bytes) -> bool:
+        try:
+            _write(path, content)
+        except OSError as error:
+            logger.warning("engine cache %s cannot be written (%s): the next start builds again", self._folder, error)
+            return False
+        return True
+
+
+class BuildTimeoutError(BackendError):
+    """The build of an engine took too long."""
+
+
+@functools.cache
+def engine_log(trt: Any) -> Any:
+    """The one logger for a TensorRT module, which keeps the first that it is given; `last_error` is what it said last."""
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.last_error = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.last_error = message.strip()
+                logger.error("TensorRT: %s", self.last_error)
+
+    return Log()
 
 
 def build_engine(
@@ -84,9 +149,11 @@ def build_engine(
         timeout_s: give up after so long.
 
     Raises:
-        BackendError: the model does not parse, the build fails or takes too long.
+        BackendError: the model does not parse or the build fails.
+        BuildTimeoutError: it takes too long.
     """
-    log = trt.Logger(trt.Logger.ERROR)
+    log = engine_log(trt)
+    log.last_error = ""
     builder = trt.Builder(log)
     # From version 11 on every network is strongly typed, and the flag may be gone.
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -106,8 +173,9 @@ def build_engine(
     config.progress_monitor = watch
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        late = time.monotonic() > watch.deadline
-        raise BackendError(f"the TensorRT build {f'took more than {timeout_s:g} s' if late else 'failed'}")
+        if time.monotonic() > watch.deadline:
+            raise BuildTimeoutError(f"the TensorRT build took more than {timeout_s:g} s; raise tensorrt.timeout_s")
+        raise BackendError(f"the TensorRT build failed: {log.last_error or 'it gives no reason'}")
     return bytes(engine)
 
 
@@ -152,12 +220,20 @@ def _read(path: Path) -> bytes | None:
     return engine
 
 
-def _write(path: Path, engine: bytes) -> None:
+def _seconds_in(path: Path) -> float:
+    """The number in `path`, 0 where there is none."""
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(hashlib.sha256(engine).digest() + engine)
+            stream.write(content)
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -10,7 +10,15 @@ import numpy as np
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_ros.inference.backends.base import Backend, BackendError, BackendOptions, Inputs, Session, UInt8
+from rgbd_seg_ros.inference.backends.base import (
+    Backend,
+    BackendError,
+    BackendOptions,
+    Inputs,
+    Session,
+    UInt8,
+    resident_mib,
+)
 from rgbd_seg_ros.inference.bundle import Bundle
 
 
@@ -31,6 +39,15 @@ class TorchBackend(Backend):
         {"device": "auto", "compile": False, "cuda_graphs": False, "half": False, "tf32": False, "channels_last": True}
     )
     choices = MappingProxyType({"device": ("auto", "cpu", "cuda")})
+
+    def memory_mib(self) -> float:
+        """See `Backend.memory_mib`."""
+        import torch
+
+        if not torch.cuda.is_initialized():
+            return resident_mib()
+        free, total = torch.cuda.mem_get_info()
+        return resident_mib() + (total - free) / 2**20
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""
@@ -79,16 +96,27 @@ class _Labels:
     """Images to a uint8 tensor 2 x h x w, labels and confidence; written independently of the exported graph."""
 
     def __init__(self, model: Any, upsampling: str, half: bool) -> None:
-        self._model, self._fast, self._half = model, upsampling == "fast", half
+        self._model, self._fast = _in_half(model) if half else model, upsampling == "fast"
 
     def __call__(self, images: dict[str, Any]) -> Any:
         import torch
 
-        device = next(iter(images.values())).device.type
-        with torch.autocast(device, dtype=torch.float16, enabled=self._half):
-            scores = self._model.decode(self._model.encode(**images)) if self._fast else self._model(**images)
+        scores = self._model.decode(self._model.encode(**images)) if self._fast else self._model(**images)
         probability, label = torch.softmax(scores.float(), dim=1).max(dim=1)
         return torch.cat((label.to(torch.uint8), torch.round(255 * probability).to(torch.uint8)))
+
+
+def _in_half(model: Any) -> Any:
+    """The network with half weights, which autocast would convert anew for each image; normalisation stays in fp32."""
+    import torch
+
+    normalizers = model.normalizers
+    model.normalizers = torch.nn.ModuleDict()
+    model.half()
+    model.normalizers = normalizers
+    for normalizer in normalizers.values():
+        normalizer.register_forward_hook(lambda module, inputs, output: output.half())
+    return model
 
 
 class _CpuSession(Session):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rgbd_seg_ros.core.frames import UNLABELLED
 
 from ..crodino.losses import class_prototypes
 from ..losses import full_precision
@@ -80,14 +79,14 @@ class PrototypeGuidance(nn.Module):
 
     def forward(self, student: Seen, teacher: Seen, label: Tensor) -> Tensor:
         """Scalar; 0 where no pixel has a label."""
-        maps = []
+        maps: list[Tensor] = []
         for features in (student.deepest.float(), _resized(teacher.deepest, student.deepest).float()):
             means, present = class_prototypes(features, label, self.num_classes)
+            if not bool(present.any()):  # no label, or none at a place that the features keep
+                return student.deepest.sum() * 0.0
             prototypes = functional.normalize(means[present], dim=1)
             with full_precision(features):
                 maps.append(torch.einsum("nchw,kc->nkhw", functional.normalize(features, dim=1), prototypes))
-        if not bool((label != UNLABELLED).any()):
-            return student.deepest.sum() * 0.0
         return functional.mse_loss(maps[0], maps[1])
 
 

@@ -19,6 +19,7 @@ class CrodinoConfig:
         w_orth: mean squared cosine between the two halves.
         w_mutual: logit distillation between the two models at the pixels that both see.
         mutual_target: what each model imitates: the `other` model, or the `mean` opinion of both.
+        mutual_learners: who imitates: `both` models, or the one of the weaker modality alone, `rgb` or `depth`.
         mutual_average: decay of moving averages of both models that give the targets, 0 = the models themselves.
         mutual_temperature: softens both distributions; the term is multiplied by its square.
         contrast: `pooled` embeddings of images, `prototype` means of classes, or `pixel` pairs of the same place.
@@ -29,9 +30,11 @@ class CrodinoConfig:
         pixels: largest number of pixel pairs in a batch of the pixel contrast.
         aux_shared: one auxiliary decoder for all four parts; false = the unshared control, one decoder each.
         aux_width: width of the auxiliary decoder.
-        shuffle_pairs: control: contrast each image with the partner of another one.
+        aux_norm: the shared decoder's batch norms take the statistics of `each` part by itself, which hides differences
+            of mean and scale between the parts, or of all four parts together (`joint`).
+        shuffle_pairs: control: contrast each image with the partner of any image of the batch, drawn at random.
         mutual_ramp: as `contrast_ramp`, for w_mutual.
-        aux_stride: the auxiliary losses compare at every n-th label of each axis.
+        aux_stride: the auxiliary losses compare at every n-th of the labels that `train.label_stride` leaves, per axis.
     """
 
     w_aux: float = 0.2
@@ -40,6 +43,7 @@ class CrodinoConfig:
     w_orth: float = 0.1
     w_mutual: float = 0.0
     mutual_target: Literal["other", "mean"] = "other"
+    mutual_learners: Literal["both", "rgb", "depth"] = "both"
     mutual_average: float = 0.0
     mutual_temperature: float = 1.0
     contrast: Literal["pooled", "prototype", "pixel"] = "pooled"
@@ -50,6 +54,7 @@ class CrodinoConfig:
     pixels: int = 512
     aux_shared: bool = True
     aux_width: int = 128
+    aux_norm: Literal["each", "joint"] = "each"
     shuffle_pairs: bool = False
     mutual_ramp: tuple[float, float] = (0.2, 0.5)
     aux_stride: int = 4
@@ -63,6 +68,8 @@ class CrodinoConfig:
                 raise UserError(f"method.{name} is {getattr(self, name)}; give a value above 0.")
         if not 0 <= self.mutual_average < 1:
             raise UserError(f"method.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
+        if self.aux_norm == "joint" and not self.aux_shared:
+            raise UserError("method.aux_norm joint needs one decoder for all parts; leave method.aux_shared at true.")
         for name in ("contrast_ramp", "mutual_ramp"):
             start, end = getattr(self, name)
             if not 0 <= start <= end <= 1:

@@ -135,10 +135,11 @@ class CrodinoMethod(Method):
     def _auxiliary(self) -> Tensor:
         labels = [sparse_labels({"label": v.label}, self.config.aux_stride)["label"] for v in self._views.values()]
         parts = [v.invariant for v in self._views.values()] + [v.specific for v in self._views.values()]
-        losses = [
-            segmentation_loss(self.auxiliary[i % len(self.auxiliary)](part), labels[i % 2], self.class_weights)
-            for i, part in enumerate(parts)
-        ]
+        if self.config.aux_norm == "joint":
+            scores = list(self.auxiliary[0](torch.cat(parts)).chunk(len(parts)))
+        else:
+            scores = [self.auxiliary[i % len(self.auxiliary)](part) for i, part in enumerate(parts)]
+        losses = [segmentation_loss(s, labels[i % 2], self.class_weights) for i, s in enumerate(scores)]
         return torch.stack(losses).sum() / 2
 
     # Contrast
@@ -151,7 +152,9 @@ class CrodinoMethod(Method):
         else:
             first, second = (v.invariant.mean((2, 3)) for v in self._views.values())
         if self.config.shuffle_pairs:
-            second = second.roll(1, 0)
+            # Drawn anew each time, true partners among them: a fixed permutation could be learnt, and one without
+            # fixed points would push true partners apart.
+            second = second[torch.randperm(len(second)).to(second.device)]
         if len(first) == 0:
             return first.sum()
         first, second = self.projection(first), self.projection(second)
@@ -211,6 +214,8 @@ class CrodinoMethod(Method):
         soft = {name: (s.float() / config.mutual_temperature).softmax(1) for name, s in scores.items()}
         total = torch.zeros((), device=self._views["rgb"].scores.device)
         for own, other in (MODALITIES, MODALITIES[::-1]):
+            if config.mutual_learners not in ("both", own):
+                continue
             target = soft[other]
             valid = torch.ones_like(target[:, 0], dtype=torch.bool)
             if "matrix_rgb" in batch:

@@ -37,14 +37,18 @@ class Augmentation:
     least_overlap: float = 0.0
 
     def apply(self, sample: Sample, metres_per_unit: float, rng: np.random.Generator) -> Item:
-        """The training item of a sample (keys as `make_item`)."""
-        first = self.geometry.draw(sample.label.shape[:2], rng)
-        second = self.geometry.draw_overlapping(first, self.least_overlap, rng) if self.decoupled else first
+        """The training item of a sample (keys as `make_item`).
+
+        Each draw has a stream of its own, so that colour looks the same whatever is drawn for depth.
+        """
+        shared, own, colour, depth = rng.spawn(4)
+        first = self.geometry.draw(sample.label.shape[:2], shared)
+        second = self.geometry.draw_overlapping(first, self.least_overlap, own) if self.decoupled else first
         item = make_item(sample, metres_per_unit, first, second if self.decoupled else None)
         if self.color:
-            item["rgb"] = self.color.apply(item["rgb"].astype(np.uint8, copy=False), rng)
+            item["rgb"] = self.color.apply(item["rgb"].astype(np.uint8, copy=False), colour)
         if self.depth and sample.hha is None:
-            item["depth"] = self.depth.apply(item["depth"].astype(np.float32, copy=False), rng)
+            item["depth"] = self.depth.apply(item["depth"].astype(np.float32, copy=False), depth)
         return item
 
 

@@ -20,8 +20,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     An item is a dictionary: `rgb` uint8 H x W x 3, `depth` float32 H x W metres (uint8 H x W x 3 with `hha`), `label`
     int64 H x W (255 ignored), `name`, `index`; with decoupled augmentation see `augmentation.make_item`.
 
-    The random numbers of an item depend on (seed, epoch, index) alone: not on the worker that makes it, on the order of
-    the items, nor on whether the run was resumed.
+    With augmentation, item `p * len(self) + i` is sample i as it looks in pass p. Its random numbers depend on (seed, p, i)
+    alone: not on the worker that makes it, on the order of the items, nor on whether the run was resumed.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             UserError: see `stores.open_store`.
         """
         self.prepared, self.split, self.augmentation, self.seed = prepared, split, augmentation, seed
-        self.epoch = 0
         # Loader workers are the parallelism, and a forked worker would wait for ever for OpenCV's threads.
         cv2.setNumThreads(1)
         self._store = open_store(prepared, split, cache, size, hha, workers)
@@ -65,16 +64,13 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         """Whether all items are known to have the same size, so that they can be stacked to a batch."""
         return self.augmentation is not None or self._store.has_one_size()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, which decides the random numbers of every item."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, draw: int) -> dict[str, Any]:
         """One item, as the class describes."""
+        number, index = divmod(draw, len(self)) if self.augmentation else (0, draw)
         sample = self._store[index]
         scale = self.prepared.metres_per_unit
         if self.augmentation:
-            rng = np.random.default_rng((self.seed, self.epoch, index))
+            rng = np.random.default_rng((self.seed, number, index))
             item: Item = self.augmentation.apply(sample, scale, rng)
         else:
             shape = sample.label.shape[:2]

@@ -15,7 +15,7 @@ from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import MANIFEST_NAME, Bundle, describe_file, load_bundle, new_bundle_folder
-from rgbd_seg_ros.inference.manifest import Manifest, ModeEntry, dump_manifest
+from rgbd_seg_ros.inference.manifest import DYNAMIC_STEP, Manifest, ModeEntry, dump_manifest
 from rgbd_seg_ros.models.checkpoint import DESCRIPTION_FILE, WEIGHTS_FILE, load_model, save_model
 from rgbd_seg_ros.models.network import SegmentationModel
 from rgbd_seg_training.export.frames import ExportFrame, pattern_frames
@@ -134,13 +134,19 @@ def _export_mode(
     report(f"{mode.value}: {verification}")
     floor = MIN_AGREEMENT[options.precision] if options.min_agreement is None else options.min_agreement
     check(verification, mode.value, floor)
+    facts = {**verification.facts(), "real_frames": len(options.frames), "min_agreement": floor}
+    if options.dynamic:
+        other = (options.height + DYNAMIC_STEP, options.width + 2 * DYNAMIC_STEP)
+        elsewhere = verify(graph, model, pattern_frames(max(1, options.patterns), *other), other)
+        report(f"{mode.value} at {other[1]}x{other[0]}: {elsewhere}")
+        check(elsewhere, f"{mode.value} (at {other[1]}x{other[0]})", floor)
+        facts["agreement_at_other_size"] = elsewhere.agreement
     file = f"{mode.value}.onnx"
     (work / file).write_bytes(model.SerializeToString())
     checkpoint: tuple[str, ...] = ()
     if options.checkpoint:
         save_model(network, work / "torch" / mode.value)
         checkpoint = tuple(f"torch/{mode.value}/{part}" for part in (WEIGHTS_FILE, DESCRIPTION_FILE))
-    facts = {**verification.facts(), "real_frames": len(options.frames), "min_agreement": floor}
     return ModeEntry(
         model=describe_file(work, file),
         inputs=network.spec.inputs,

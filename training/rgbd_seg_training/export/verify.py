@@ -103,14 +103,28 @@ def _session(model: Any, classes: int) -> Any:
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
     graph = extended.graph
-    # The last `classes` exponentials are those of the confidence, exp(scores of a class - best scores).
-    sources = {node.output[0]: node for node in graph.node if node.op_type == "Sub"}
-    planes = [
-        sources[node.input[0]].input[0] for node in graph.node if node.op_type == "Exp" and node.input[0] in sources
-    ]
-    graph.node.append(onnx.helper.make_node("Concat", planes[-classes:], [_SCORES], axis=0))
+    graph.node.append(onnx.helper.make_node("Concat", _score_planes(graph, classes), [_SCORES], axis=0))
     graph.output.append(onnx.helper.make_tensor_value_info(_SCORES, onnx.TensorProto.FLOAT, None))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(extended.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+
+
+def _score_planes(graph: Any, classes: int) -> list[str]:
+    """Names of the scores of class 0, 1, ... in an exported graph.
+
+    Read from the choice of the class, `where(plane 0 == best, 0, where(plane 1 == best, 1, ...))`: the order of the nodes
+    is not that of the classes once a tool has rewritten the graph.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    node = producers[OUTPUTS[0]]
+    while node.op_type != "Where":
+        node = producers[node.input[0]]
+    planes = []
+    while node is not None and node.op_type == "Where":
+        planes.append(producers[node.input[0]].input[0])
+        node = producers.get(node.input[2])
+    if len(planes) != classes:
+        raise RuntimeError(f"the exported graph chooses among {len(planes)} classes, not {classes}")
+    return planes

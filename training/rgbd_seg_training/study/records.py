@@ -54,6 +54,8 @@ def learning_settings(config: StudyConfig, job: Job) -> dict[str, Any]:
     settings = plain({"train": job.train, "data": job.data, "method": method, **networks})
     flat = {k: v for k, v in flatten(settings).items() if k.rsplit(".", 1)[-1] not in _MACHINE}
     source = {"split": config.split, "set": manifest.name, "set_source": plain(manifest.source)}
+    # Records without this line are of runs whose samples looked alike in all passes of one `epoch_steps`.
+    source["augmented"] = "every pass"
     elsewhere = {"teacher_runs": job.teacher_runs} if job.teacher_runs else {}
     return {**flat, "teacher": job.teacher, **elsewhere, **flatten(source)}
 

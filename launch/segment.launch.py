@@ -1,7 +1,8 @@
 """Starts the segmenter node on a camera's topics.
 
-    ros2 launch rgbd_seg_ros segment.launch.py rgb_topic:=/camera/color/image_raw \
-        depth_topic:=/camera/aligned_depth_to_color/image_raw camera_info_topic:=/camera/color/camera_info
+    ros2 launch rgbd_seg_ros segment.launch.py rgb_topic:=/camera/camera/color/image_raw \
+        depth_topic:=/camera/camera/aligned_depth_to_color/image_raw \
+        camera_info_topic:=/camera/camera/color/camera_info
 
 `ros2 launch rgbd_seg_ros segment.launch.py --show-args` lists every argument.
 """

@@ -162,6 +162,19 @@ class Engine(pl.LightningModule):
         self.log_dict(figures, on_step=True, on_epoch=True, batch_size=self._config.batch_size)
         self.log("loss", scale, prog_bar=True, logger=False, batch_size=self._config.batch_size)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each group of the method by its own norm, which is logged as it was before."""
+        if gradient_clip_val:
+            for name, parameters in self.method.clip_groups().items():
+                norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+                figure = f"gradient_norm/{name}"
+                self.log(figure, norm, on_step=False, on_epoch=True, batch_size=self._config.batch_size)
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """End the run when its time is up; the last weights are validated, whatever `train.validate_every` says."""
         self._clock()

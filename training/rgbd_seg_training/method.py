@@ -87,6 +87,13 @@ class Method(nn.Module, abc.ABC):
     def deployable(self) -> Mapping[str, SegmentationModel]:
         """Models to validate and to save at the end, by mode name (`fusion`, `rgb`, `depth`)."""
 
+    def clip_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters whose gradients are clipped by their common norm, by a name for the log: all in one group.
+
+        Models that learn beside each other get a group each: the large gradients of one would shrink the other's.
+        """
+        return {"all": [p for p in self.parameters() if p.requires_grad]}
+
     def share_points(self) -> dict[str, Tensor]:
         """Activations of the last `training_losses` call on which gradient shares of the terms are logged."""
         return {}

@@ -23,7 +23,7 @@ class OptimizerConfig:
         warmup: share of the run (0..1) in which the rate rises linearly from 0; PrimKD: 10 of 500 epochs.
         schedule: curve after the warm-up.
         power: exponent of `poly`.
-        clip: largest gradient norm, 0 = no clipping.
+        clip: largest gradient norm of each group of the method (`Method.clip_groups`), 0 = no clipping.
     """
 
     lr: float = 6e-5

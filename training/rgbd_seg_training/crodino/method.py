@@ -93,6 +93,13 @@ class CrodinoMethod(Method):
         """The RGB and the depth model."""
         return {name: self.models[name] for name in MODALITIES}  # type: ignore[misc]
 
+    def clip_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Each model by itself, as if it were trained alone, and the parts that exist in training only."""
+        groups = {name: [p for p in self.models[name].parameters() if p.requires_grad] for name in MODALITIES}
+        models = {id(p) for group in groups.values() for p in group}
+        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in models]
+        return {**groups, "auxiliary_parts": rest} if rest else {**groups}
+
     def share_points(self) -> dict[str, Tensor]:
         """The deepest features of both models."""
         return {f"h_{name}": view.deepest for name, view in self._views.items()}

@@ -18,7 +18,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from rgbd_seg_ros.errors import UserError
-from rgbd_seg_training.bundle_recipe import BundleConfig, Recipe
+from rgbd_seg_training.bundle_config import BundleConfig
+from rgbd_seg_training.bundle_recipe import Recipe
 from rgbd_seg_training.cli import run_script
 
 NEEDED = ["scenes", "teacher", "fusion", "crodino", "export", "score"]

@@ -111,7 +111,7 @@ class Segmenter:
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
-        """Growth of the process's resident memory (on a GPU, of its memory too) by load and warm-up of each mode, MiB."""
+        """Growth of resident memory (on a GPU, of its memory too) by load and warm-up of each mode, MiB."""
         return dict(self._memory)
 
     def warm_up(self) -> None:

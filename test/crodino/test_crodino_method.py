@@ -114,10 +114,7 @@ def test_the_shared_auxiliary_decoder_sees_differences_between_parts_when_they_a
         method = small_method(**OFF | {"w_aux": 1.0}, aux_norm=norm).train()
         batch = coupled_batch()
         method.training_losses(batch)
-        method._views = {
-            name: view._replace(specific=view.specific + offset)
-            for name, view in method._views.items()
-        }
+        method._views = {name: view._replace(specific=view.specific + offset) for name, view in method._views.items()}
         return float(method._auxiliary())
 
     torch.manual_seed(0)

@@ -14,9 +14,9 @@ from rgbd_seg_training.run_folder import RunFolder
 
 sys.path.insert(0, str(ROOT / "training"))
 
-import train_crodino  # noqa: E402
+import train_crodino
 
-# Dropout draws from one generator for the whole process: with it the depth model's draws would shift the colour model's.
+# Without dropout, which draws from one generator: the draws of one model would shift those of the other.
 PLAIN = '{"encoder": {"channels": [8, 16, 24, 32]}, "decoder_options": {"width": 16, "dropout": 0.0}}'
 WHOLE = ["--model.options", PLAIN, "--data.scales", "[0.8, 1.3]", "--train.optimizer.clip", "0.5", "--train.ema", "0.9"]
 OFF = [text for term in ("w_aux", "w_con", "w_disc", "w_orth") for text in (f"--method.crodino.{term}", "0")]

@@ -188,8 +188,9 @@ def test_scores_are_compared_class_by_class_even_where_a_tool_has_reordered_the_
     model = to_onnx(graph, *SIZE)
     if precision == "int8":
         model = quantize(model, ("rgb",), pattern_frames(2, *SIZE), SIZE)
-    (split,) = (list(n.output) for n in model.graph.node if n.op_type == "Split" and len(n.output) == len(LABELS.classes))
-    assert _score_planes(model.graph, len(LABELS.classes)) == split
+    classes = len(LABELS.classes)
+    (split,) = (list(n.output) for n in model.graph.node if n.op_type == "Split" and len(n.output) == classes)
+    assert _score_planes(model.graph, classes) == split
     measured = verify(graph, model, pattern_frames(2, *SIZE, seed=7), SIZE)
     assert 0 < measured.max_score_error < 0.2 * measured.score_range
 

@@ -1,4 +1,4 @@
-"""What backends on a GPU do with its switches, memory and failures, on a stand-in for the GPU; test_gpu.py is for a real one."""
+"""What backends on a GPU do with its switches, memory and failures, on a stand-in; test_gpu.py is for a real one."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class Log:
 def fake_tensorrt(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A TensorRT whose engines load unless they are b"old"; `Runtime` can be told to fail."""
     trt = ModuleType("tensorrt")
-    engine = SimpleNamespace(create_execution_context=lambda: Context())
+    engine = SimpleNamespace(create_execution_context=Context)
     runtime = SimpleNamespace(deserialize_cuda_engine=lambda data: None if data == b"old" else engine)
     trt.__version__ = "10.3.0"  # type: ignore[attr-defined]
     trt.ILogger, trt.Runtime = Log, lambda log: runtime  # type: ignore[attr-defined]

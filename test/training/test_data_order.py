@@ -17,9 +17,7 @@ sizes = st.integers(1, 30)
 
 @settings(max_examples=60, deadline=None)
 @given(sizes, sizes, st.integers(0, 5), st.integers(1, 6))
-def test_the_epochs_are_slices_of_one_endless_sequence_of_passes(
-    n: int, taken: int, seed: int, epochs: int
-) -> None:
+def test_the_epochs_are_slices_of_one_endless_sequence_of_passes(n: int, taken: int, seed: int, epochs: int) -> None:
     sequence = [i for epoch in range(epochs) for i in EndlessOrder(n, taken, seed, epoch)]
     assert len(sequence) == epochs * taken
     for start in range(0, len(sequence) - n + 1, n):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,116 +19,22 @@ from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model, load_model
 
 from .approaches import build_alike
+from .bundle_config import BundleConfig
 from .bundle_score import score_bundle, table
 from .config import TrainConfig
-from .crodino import CrodinoConfig, CrodinoMethod
+from .crodino import CrodinoMethod
 from .data.sources.rendered import prepare_rendered
 from .export.export_bundle import ExportOptions, export_bundle
 from .export.frames import set_frames
 from .fit import fit, seed_everything
 from .method import Method
-from .primkd import PrimKdConfig, PrimKdMethod
+from .primkd import PrimKdMethod
 from .run_folder import RunFolder, plain, write_atomically
 from .settings import DataConfig, open_data
 from .single import SingleMethod, mode_of
 
 TEST_SIZE = (480, 640)
 """(height, width) of the images that the bundle is scored on."""
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """Rendered scenes of a bundle.
-
-    Attributes:
-        world: `indoor`, `aerial` or `drone`.
-        train: training images.
-        validation: validation images.
-        test: images of 480 x 640 that the bundle is scored on, of scenes that no training image shows.
-        seed: seed of the scenes.
-        workers: processes that render.
-    """
-
-    world: str = "indoor"
-    train: int = 4000
-    validation: int = 100
-    test: int = 200
-    seed: int = 0
-    workers: int = 2
-
-
-@dataclass(frozen=True)
-class StageShares:
-    """Parts of the training time, in any unit.
-
-    Stages one after the other get their part of the sum. Run in parallel, teacher and fusion follow each other beside
-    crodino, and the longer of the two branches gets all the time.
-
-    Attributes:
-        teacher: the teacher of PrimKD.
-        fusion: PrimKD student.
-        crodino: RGB and depth model together.
-    """
-
-    teacher: float = 0.3
-    fusion: float = 0.7
-    crodino: float = 1.0
-
-    def of(self, stage: str, parallel: bool) -> float:
-        """Share 0..1 of the training time that a stage gets."""
-        branch = self.teacher + self.fusion
-        whole = max(branch, self.crodino) if parallel else branch + self.crodino
-        return float(getattr(self, stage)) / whole
-
-
-@dataclass(frozen=True)
-class WarmConfig:
-    """A first phase of every stage on small images, whose steps cost a fraction of those at full size.
-
-    Attributes:
-        share: part of the stage's time (or steps) that it takes, 0 = no such phase.
-        size: (height, width) of its images.
-        scales: smallest and largest factor of the rendered images in it.
-        lr: its peak learning rate.
-    """
-
-    share: float = 0.0
-    size: tuple[int, int] = (120, 160)
-    scales: tuple[float, float] = (0.45, 0.9)
-    lr: float = 3e-3
-
-
-@dataclass(frozen=True)
-class BundleConfig:
-    """The whole recipe.
-
-    Attributes:
-        models: YAML file with the specs `fusion`, `teacher`, `rgb` and `depth`.
-        minutes: wall-clock training time of the stages that the bundle needs, all together; 0 = by `train.steps` or
-            `train.epochs` each.
-        parallel: train teacher and fusion in one process and crodino in another, which uses small machines better than
-            two threads in one.
-        shares: how `minutes` is divided.
-        scenes: what is rendered.
-        warm: the first phase of every stage.
-        data: augmentation; root, size and splits are set by the recipe.
-        train: engine settings of every stage.
-        crodino: options of CroDiNo-KD.
-        primkd: options of PrimKD.
-        name: name in the bundle's manifest.
-    """
-
-    models: str = "training/configs/bundle/models.yaml"
-    minutes: float = 40.0
-    parallel: bool = True
-    shares: StageShares = field(default_factory=StageShares)
-    scenes: SceneConfig = field(default_factory=SceneConfig)
-    warm: WarmConfig = field(default_factory=WarmConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
-    primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
-    name: str = "rooms"
 
 
 class Networks(Protocol):
@@ -168,6 +74,8 @@ class Recipe:
 
     def __init__(self, config: BundleConfig, work: Path, report: Callable[[str], None]) -> None:
         self._config, self._work, self._report = config, work, report
+        self._before = Recipe(replace(config, start=""), Path(config.start), report) if config.start else None
+        self._scenes: Path = self._before._scenes if self._before else work
         self.bundle_folder = work / "bundle"
         self.stages: dict[str, Callable[[], None]] = {
             "scenes": self.scenes,
@@ -184,12 +92,16 @@ class Recipe:
     # Data
 
     def scenes(self) -> None:
-        """Render training and test images."""
+        """Render training and test images; nothing is rendered where the recipe goes on from another."""
+        if self._before:
+            PreparedSet.open(self._scenes / "scenes")  # says what is wrong with it before hours of training do
+            PreparedSet.open(self._scenes / "scenes_test")
+            return
         scenes = self._config.scenes
         size = (self._config.data.size[0], self._config.data.size[1])
         counts = {"train": scenes.train, "val": scenes.validation}
-        self._render(self._work / "scenes", counts, size)
-        self._render(self._work / "scenes_test", {"test": scenes.test}, TEST_SIZE)
+        self._render(self._scenes / "scenes", counts, size)
+        self._render(self._scenes / "scenes_test", {"test": scenes.test}, TEST_SIZE)
 
     def _render(self, out: Path, counts: dict[str, int], size: tuple[int, int]) -> None:
         scenes = self._config.scenes
@@ -239,16 +151,16 @@ class Recipe:
             first = _part(train, warm.share)
             first = replace(first, optimizer=replace(train.optimizer, lr=warm.lr))
             small = replace(config.data, size=warm.size, scales=warm.scales, between=True)
-            self._fit_phase(before, lambda: build(_Phase(self, "", "teacher_warm")), first, small)
+            self._fit_phase(before, lambda: build(_Phase(self, stage, "", "teacher_warm")), first, small)
             train = _part(train, 1 - warm.share)
-        self._fit_phase(stage, lambda: build(_Phase(self, before, "teacher")), train, config.data)
+        self._fit_phase(stage, lambda: build(_Phase(self, stage, before, "teacher")), train, config.data)
 
     def _fit_phase(self, name: str, build: Callable[[], Method], train: TrainConfig, data: DataConfig) -> None:
         run = self._run(name)
         if not run.finished:
             seed_everything(train)
             method = build()
-            scenes = replace(data, root=str(self._work / "scenes"))
+            scenes = replace(data, root=str(self._scenes / "scenes"))
             samples, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
             settings = {"stage": name, **plain(self._config), "train": plain(train), "data": plain(data)}
             fit(method, samples, train, run, settings, resume=True, report=self._report)
@@ -272,6 +184,13 @@ class Recipe:
             raise UserError(f"{path} describes no network '{name}'; add it.")
         return build_model(ModelSpec.from_dict(specs[name]))
 
+    def first_network(self, stage: str, name: str) -> SegmentationModel:
+        """What the first phase of a stage begins with: a new network, or the one that the recipe goes on from."""
+        network = self.new_network(name)
+        if self._before is None or stage.startswith("baseline"):
+            return network
+        return self._before.trained_network(stage, mode_of(network))
+
     def trained_network(self, stage: str, mode: str) -> SegmentationModel:
         """The model of a mode that a finished stage left behind."""
         folder = self._run(stage).models / mode
@@ -291,7 +210,7 @@ class Recipe:
         self._export(self.bundle_folder, folders)
 
     def _export(self, out: Path, folders: Mapping[str, Path]) -> None:
-        prepared = PreparedSet.open(self._work / "scenes_test")
+        prepared = PreparedSet.open(self._scenes / "scenes_test")
         frames = set_frames(prepared.root, "test", 16, prepared.label_set)
         height, width = self._config.data.size
         facts = {
@@ -311,26 +230,27 @@ class Recipe:
                 if not (out / "manifest.json").is_file():
                     self._export(out, {mode: run.models / mode})
                 rows[f"alone {mode}"] = self._score(out)[mode]
-        text = table(rows, PreparedSet.open(self._work / "scenes_test").label_set.classes)
+        text = table(rows, PreparedSet.open(self._scenes / "scenes_test").label_set.classes)
         write_atomically(self._work / "scores.md", text)
         write_atomically(self._work / "scores.json", json.dumps(rows, indent=2) + "\n")
         self._report(text)
 
     def _score(self, folder: Path) -> dict[str, dict[str, Any]]:
-        prepared = PreparedSet.open(self._work / "scenes_test")
+        prepared = PreparedSet.open(self._scenes / "scenes_test")
         bundle = load_bundle(folder)
         return {mode.value: score_bundle(bundle, mode, prepared, "test") for mode in Mode if mode in bundle.modes}
 
 
 class _Phase:
-    """`Networks` of one phase: new ones, or those of the phase before it."""
+    """`Networks` of one phase of a stage: its first ones, or those of the phase before it."""
 
-    def __init__(self, recipe: Recipe, before: str, teacher: str) -> None:
-        self._recipe, self._before, self._teacher = recipe, before, teacher
+    def __init__(self, recipe: Recipe, stage: str, before: str, teacher: str) -> None:
+        self._recipe, self._stage, self._before, self._teacher = recipe, stage, before, teacher
 
     def __call__(self, name: str) -> SegmentationModel:
-        network = self._recipe.new_network(name)
-        return self._recipe.trained_network(self._before, mode_of(network)) if self._before else network
+        if self._before:
+            return self._recipe.trained_network(self._before, mode_of(self._recipe.new_network(name)))
+        return self._recipe.first_network(self._stage, name)
 
     def teacher(self) -> SegmentationModel:
         mode = mode_of(self._recipe.new_network("teacher"))

@@ -44,8 +44,9 @@ class EndlessOrder(Sampler[int]):
     """The part of an endless sequence of draws that belongs to one epoch and one process.
 
     The sequence is pass 0, a permutation of the samples, then pass 1, ...; the permutation of pass p depends on the
-    seed and p alone. Draw `p * samples + i` is sample i in pass p. Epoch e takes its draws e*n .. (e+1)*n-1; process r of w takes every w-th of them. An epoch can therefore
-    be shorter or longer than the data set and start anywhere without replaying what came before.
+    seed and p alone. Draw `p * samples + i` is sample i in pass p. Epoch e takes its draws e*n .. (e+1)*n-1; process r
+    of w takes every w-th of them. An epoch can therefore be shorter or longer than the data set and start anywhere
+    without replaying what came before.
     """
 
     def __init__(self, samples: int, taken: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> None:

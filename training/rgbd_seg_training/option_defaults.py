@@ -31,7 +31,7 @@ def option_defaults() -> dict[str, Any]:
     """Defaults of every option of every script, as dotted names."""
     # Here, since these modules write run folders themselves.
     from .approaches import MethodConfig
-    from .bundle_recipe import BundleConfig
+    from .bundle_config import BundleConfig
     from .data.photometry import ColorJitter, DepthJitter
     from .primkd import PrimKdConfig
     from .primkd.stages import StudentConfig, TeacherConfig

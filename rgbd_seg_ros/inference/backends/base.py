@@ -112,7 +112,7 @@ class Backend(abc.ABC):
         """
 
     def memory_mib(self) -> float:
-        """Memory in use now, to take the difference of: resident memory of this process, and that of the GPU with it."""
+        """Memory in use now, of which the difference counts: resident memory of this process, with that of the GPU."""
         return resident_mib()
 
     def setting(self, options: BackendOptions, key: str) -> Any:

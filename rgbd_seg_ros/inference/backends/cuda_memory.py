@@ -40,8 +40,8 @@ def start_cuda() -> None:
         if int(status) != 0 or count < 1:
             version = f"CUDA {driver // 1000}.{driver % 1000 // 10}"
             raise BackendError(
-                f"cuda-python does not start ({status.name}): the driver knows {version}; install the cuda-python of the "
-                f"same major version, or a newer driver"
+                f"cuda-python does not start ({status.name}): the driver knows {version}; install the cuda-python "
+                "of the same major version, or a newer driver"
             )
 
 

@@ -88,7 +88,8 @@ class EngineCache:
             return engine
         if _seconds_in(given_up) >= timeout_s:
             raise BackendError(
-                f"its build took more than {timeout_s:g} s before; raise tensorrt.timeout_s, or remove {given_up} to retry"
+                f"its build took more than {timeout_s:g} s before; raise tensorrt.timeout_s, or remove {given_up} "
+                "to try again"
             )
         try:
             engine = build()
@@ -121,7 +122,7 @@ class BuildTimeoutError(BackendError):
 
 @functools.cache
 def engine_log(trt: Any) -> Any:
-    """The one logger for a TensorRT module, which keeps the first that it is given; `last_error` is what it said last."""
+    """The one logger for a TensorRT module, which keeps the first that it gets; `last_error` is what it said last."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 from ..crodino.losses import class_prototypes
 from ..losses import full_precision
 from ..primkd.aligners import Aligner

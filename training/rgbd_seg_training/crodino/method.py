@@ -95,10 +95,12 @@ class CrodinoMethod(Method):
 
     def clip_groups(self) -> dict[str, list[nn.Parameter]]:
         """Each model by itself, as if it were trained alone, and the parts that exist in training only."""
-        groups = {name: [p for p in self.models[name].parameters() if p.requires_grad] for name in MODALITIES}
+        groups: dict[str, list[nn.Parameter]] = {}
+        for name in MODALITIES:
+            groups[name] = [p for p in self.models[name].parameters() if p.requires_grad]
         models = {id(p) for group in groups.values() for p in group}
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in models]
-        return {**groups, "auxiliary_parts": rest} if rest else {**groups}
+        return {**groups, "auxiliary_parts": rest} if rest else groups
 
     def share_points(self) -> dict[str, Tensor]:
         """The deepest features of both models."""

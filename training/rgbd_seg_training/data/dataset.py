@@ -20,8 +20,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     An item is a dictionary: `rgb` uint8 H x W x 3, `depth` float32 H x W metres (uint8 H x W x 3 with `hha`), `label`
     int64 H x W (255 ignored), `name`, `index`; with decoupled augmentation see `augmentation.make_item`.
 
-    With augmentation, item `p * len(self) + i` is sample i as it looks in pass p. Its random numbers depend on (seed, p, i)
-    alone: not on the worker that makes it, on the order of the items, nor on whether the run was resumed.
+    With augmentation, item `p * len(self) + i` is sample i as it looks in pass p. Its random numbers depend on
+    (seed, p, i) alone: not on the worker that makes it, on the order of the items, nor on whether the run was resumed.
     """
 
     def __init__(

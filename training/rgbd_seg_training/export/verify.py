@@ -114,8 +114,8 @@ def _session(model: Any, classes: int) -> Any:
 def _score_planes(graph: Any, classes: int) -> list[str]:
     """Names of the scores of class 0, 1, ... in an exported graph.
 
-    Read from the choice of the class, `where(plane 0 == best, 0, where(plane 1 == best, 1, ...))`: the order of the nodes
-    is not that of the classes once a tool has rewritten the graph.
+    Read from the choice of the class, `where(plane 0 == best, 0, where(plane 1 == best, 1, ...))`: the order of the
+    nodes is not that of the classes once a tool has rewritten the graph.
     """
     producers = {name: node for node in graph.node for name in node.output}
     node = producers[OUTPUTS[0]]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the bundle that the project ships: render scenes, train every model, export, score.
 
-python training/train_bundle.py --config training/configs/bundle/rooms.yaml --work runs/rooms --minutes 40
+python training/train_bundle.py --config training/configs/bundle/rooms.yaml --work runs/rooms
 
 The stages are scenes, teacher, fusion, crodino, export and score, with baseline_rgb, baseline_depth and baseline_fusion
 on request (--stages). A finished stage is not run again; an interrupted one continues when the command is repeated.

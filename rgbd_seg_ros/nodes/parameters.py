@@ -81,7 +81,7 @@ SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "backend", "auto", "inference runtime; auto takes the best usable one", choices=("auto", *backend_names())
     ),
-    ParameterSpec("threads", 2, "CPU threads of the inference runtime", 1, 64),
+    ParameterSpec("threads", 2, "CPU threads of the inference runtime and of OpenCV", 1, 64),
     ParameterSpec("preload", True, "keep the models of all modes in memory, so that a switch costs nothing"),
     ParameterSpec("network_size", "", "HEIGHTxWIDTH of the network input, for bundles with dynamic size"),
     ParameterSpec("backend_settings", [""], "settings of single backends, each backend.setting=value"),

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
@@ -205,6 +206,7 @@ class SegmenterNode(LifecycleNode):
 
 
 def _load_segmenter(bundle: Bundle, settings: NodeSettings) -> Segmenter:
+    cv2.setNumThreads(settings.threads)  # it would take all cores for every resize
     segmenter = Segmenter(
         bundle,
         settings.backend,

@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import LABELS, SIZE
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends.base import BackendError
@@ -144,6 +145,30 @@ def shapes(bundle: Bundle, mode: Mode) -> dict[str, tuple[int, ...]]:
 def test_exported_models_parse_and_build_in_the_tensorrt_family(rtx: Any, exported: Bundle, mode: Mode) -> None:
     engine = build_engine(rtx, exported.model_bytes(mode), shapes(exported, mode))
     assert len(engine) > 10_000
+
+
+@needs_rtx
+@pytest.mark.parametrize("change", [{"precision": "fp16"}, {"upsampling": "fast"}, {"dynamic": True}])
+def test_every_kind_of_export_parses_and_builds(
+    rtx: Any, tiny: dict[str, Any], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
+
+    options = ExportOptions(*SIZE, patterns=1, min_agreement=0.5, **change)
+    bundle = export_bundle({"depth": tiny["depth"]}, tmp_path / "bundle", LABELS, options)
+    assert len(build_engine(rtx, bundle.model_bytes(Mode.DEPTH), shapes(bundle, Mode.DEPTH))) > 5_000
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_cmx_of_mix_transformers_parses_and_builds(rtx: Any, tmp_path: Path, precision: str) -> None:
+    from rgbd_seg_ros.models import ModelSpec, build_model
+    from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
+
+    network = build_model(ModelSpec("cmx", "mit_tiny", len(LABELS.classes), ("rgb", "depth"))).eval()
+    options = ExportOptions(*SIZE, precision=precision, patterns=1, min_agreement=0.5)
+    bundle = export_bundle({"fusion": network}, tmp_path / "bundle", LABELS, options)
+    assert len(build_engine(rtx, bundle.model_bytes(Mode.FUSION), shapes(bundle, Mode.FUSION))) > 10_000
 
 
 @needs_rtx

@@ -20,7 +20,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help="the .pth file")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--input", choices=["rgb", "depth"], default="rgb", help="input of a single-stream network")
-    parser.add_argument("--order", choices=["bgr", "rgb"], default="bgr", help="channel order it was trained on")
+    parser.add_argument(
+        "--order", choices=["auto", "bgr", "rgb"], default="auto", help="channel order it was trained on"
+    )
     parser.add_argument("--label-set", default="", help="name of the label set, kept with the model")
     arguments = parser.parse_args(argv)
     report = import_published(

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import ModelSpec, build_model, load_model, save_model
 from rgbd_seg_training.crodino import CrodinoConfig, CrodinoMethod
-from rgbd_seg_training.method import gradient_shares
+from rgbd_seg_training.method import check_depth_images, gradient_shares
 
 ALL = {"w_aux": 1.0, "w_con": 0.05, "w_disc": 0.1, "w_orth": 0.1, "w_mutual": 0.5}
 OFF = dict.fromkeys(ALL, 0.0)
@@ -171,6 +171,12 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(UserError, match=next(iter(options))):
         CrodinoConfig(**options)
+
+
+def test_networks_that_read_other_depth_images_than_the_set_gives_are_refused_with_the_option_to_set() -> None:
+    check_depth_images(small_method(), hha=False)
+    with pytest.raises(UserError, match=r"set --data\.hha false"):
+        check_depth_images(small_method(), hha=True)
 
 
 def test_a_batch_without_any_label_gives_finite_losses() -> None:

@@ -225,6 +225,18 @@ def test_the_bundle_recipe_trains_exports_and_scores_in_one_go(striped_set: Path
     assert RunFolder(work / "runs" / "baseline_depth").read_result()["steps"] == 2
 
 
+def test_a_phase_that_goes_on_from_another_sees_other_images_in_another_order(tmp_path: Path) -> None:
+    config = BundleConfig(warm=WarmConfig(share=0.5))
+    longer = dataclasses.replace(config, start=str(tmp_path / "first"))
+    recipes = [Recipe(config, tmp_path / "first", print)]
+    recipes += [Recipe(longer, tmp_path / name, print) for name in ("second", "third")]
+    seeds = [recipe._seed_of(phase, 0) for recipe in recipes for phase in ("fusion_warm", "fusion")]
+    assert seeds[0] == 0
+    assert len(set(seeds)) == len(seeds)
+    alone = Recipe(BundleConfig(warm=WarmConfig(share=0.0)), tmp_path, print)
+    assert alone._seed_of("fusion", 3) == 3
+
+
 @pytest.mark.slow
 def test_a_recipe_goes_on_from_the_models_and_scenes_of_a_finished_one(striped_set: Path, tmp_path: Path) -> None:
     config, first = small_recipe(tmp_path), tmp_path / "first"

@@ -41,6 +41,8 @@ def stripes(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         Protocol(scales=(0.75, 1.0, 1.25), flip=True),
         Protocol(scales=(0.5, 1.5), window=(20, 30)),
         Protocol(window=(200, 300)),
+        Protocol(size=(24, 36), flip=True),
+        Protocol(scales=(0.5, 1.0), size=(96, 144), window=(40, 40)),
         Protocol(window=(17, 13), stride=1.0, flip=True),
     ],
     ids=str,

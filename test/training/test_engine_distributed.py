@@ -41,6 +41,10 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
     for name, value in weights[1].items():
         assert torch.allclose(weights[0][name], value, atol=1e-5), name
     assert [json.loads(run.result.read_text())["steps"] for run in (two, one)] == [12, 12]
+    last = torch.load(two.checkpoints / "last.ckpt", weights_only=True)
+    states = [process["torch"] for process in last["random_states"]]
+    assert len(states) == 2
+    assert not torch.equal(*states)  # each draws by itself, and resumes by itself
     tables = [list(csv.DictReader(run.metrics.open())) for run in (two, one)]
     for row, expected in zip(*tables, strict=True):
         # Every validation image counts once, whichever process saw it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -160,6 +161,7 @@ class Recipe:
         if not run.finished:
             seed_everything(train)
             method = build()
+            train = replace(train, seed=self._seed_of(name, train.seed))
             scenes = replace(data, root=str(self._scenes / "scenes"))
             samples, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
             settings = {"stage": name, **plain(self._config), "train": plain(train), "data": plain(data)}
@@ -169,6 +171,13 @@ class Recipe:
         result = run.read_result()
         scores = {k: round(v, 4) for k, v in result["validation"].items() if k.startswith("val/miou")}
         self._report(f"{name}: {result['steps']} steps in {result['seconds'] / 60:.1f} min, {scores}")
+
+    def _seed_of(self, phase: str, seed: int) -> int:
+        """Seed of order and augmentation of a phase: one that goes on from another must not replay its images."""
+        if self._before is None and (phase.endswith("_warm") or self._config.warm.share == 0):
+            return seed
+        where = self._work.name if self._before else ""
+        return zlib.crc32(f"{seed} {where} {phase.endswith('_warm')}".encode())
 
     def _run(self, stage: str) -> RunFolder:
         return RunFolder(self._work / "runs" / stage)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -20,8 +18,9 @@ from .compiling import compile_networks
 from .config import TrainConfig
 from .loading import TrainingData, training_loader, validation_loader
 from .losses import region_loss, sparse_labels
-from .method import Batch, LossTerm, Method, gradient_shares, model_inputs
+from .method import Batch, LossTerm, Method, check_depth_images, gradient_shares, model_inputs
 from .optim import build_optimizer, rate_factor
+from .random_states import of_all_processes, random_states, restore_random_states
 
 
 def mean_iou(confusion: Tensor) -> Tensor:
@@ -52,10 +51,11 @@ class Engine(pl.LightningModule):
         self.stepping_s = 0.0
         self._tick: float | None = None
         self._step_began = 0.0
-        self._random_states: dict[str, Any] | None = None
+        self._random_states: list[dict[str, Any]] | None = None
         self._confusion = nn.ModuleDict(
             {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
         )
+        check_depth_images(method, data.hha)
         method.region_loss = region_loss(config.region_loss)
         method.class_weights = balance_weights(data.class_pixels, config.class_balance)
         if config.channels_last:
@@ -117,11 +117,14 @@ class Engine(pl.LightningModule):
         return build_optimizer(self.method, self._config.optimizer)
 
     def on_train_start(self) -> None:
-        """Put the random states of the interrupted part back."""
+        """Put the random states of the interrupted part back; a new run of several processes parts them."""
         self._tick = time.monotonic()
+        rank, world = self.trainer.global_rank, self.trainer.world_size
         if self._random_states is not None:
-            restore_random_states(self._random_states)
+            restore_random_states(self._random_states[rank], self.device)
             self._random_states = None
+        elif world > 1:
+            torch.manual_seed(self._config.seed + rank)  # else all of them would drop the same channels
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
         """Set learning rate and ramps; -1 skips a batch that no epoch has."""
@@ -208,40 +211,11 @@ class Engine(pl.LightningModule):
         """Keep time and random states, as plain types that load without unpickling code."""
         checkpoint["elapsed_s"] = self.elapsed_s
         checkpoint["stepping_s"] = self.stepping_s
-        checkpoint["random_states"] = random_states()
+        checkpoint["random_states"] = of_all_processes(random_states(self.device), self.trainer.world_size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember time and random states for `on_train_start`."""
         self.elapsed_s = float(checkpoint["elapsed_s"])
         self.stepping_s = float(checkpoint.get("stepping_s", 0.0))
-        self._random_states = checkpoint["random_states"]
-
-
-def random_states() -> dict[str, Any]:
-    """States of the generators of Python, NumPy and torch as plain types and tensors."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    states: dict[str, Any] = {
-        "python": [list(part) if isinstance(part, tuple) else part for part in random.getstate()],
-        "numpy": [
-            name,
-            torch.from_numpy(np.asarray(keys).astype(np.int64)),
-            int(position),
-            int(has_gauss),
-            float(cached),
-        ],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state_all()
-    return states
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` took."""
-    version, keys, gauss = states["python"]
-    random.setstate((version, tuple(keys), gauss))
-    name, words, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, words.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"].cpu())
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+        states = checkpoint["random_states"]
+        self._random_states = states if isinstance(states, list) else [states]  # one alone in older files

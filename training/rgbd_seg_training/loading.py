@@ -31,6 +31,7 @@ class TrainingData:
         num_classes: classes of the label set.
         collate: samples to batch; None = torch's default.
         class_pixels: labelled pixels of each class among the training samples, empty if unknown.
+        hha: `depth` of the samples are HHA images.
     """
 
     train: SampleSource
@@ -38,6 +39,7 @@ class TrainingData:
     num_classes: int
     collate: Callable[[list[Any]], Any] | None = None
     class_pixels: tuple[int, ...] = ()
+    hha: bool = False
 
 
 class EndlessOrder(Sampler[int]):

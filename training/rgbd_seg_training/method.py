@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
 from .losses import RegionLoss, segmentation_loss
@@ -106,6 +107,21 @@ class Method(nn.Module, abc.ABC):
 def model_inputs(model: SegmentationModel, batch: Batch) -> dict[str, Tensor]:
     """The images of `batch` that a model reads, by name."""
     return {name: batch[name] for name in model.spec.inputs}
+
+
+def check_depth_images(method: Method, hha: bool) -> None:
+    """Refuse networks that read other depth images than the data set gives.
+
+    Raises:
+        UserError: names the option that makes them fit.
+    """
+    for model in (m for m in method.modules() if isinstance(m, SegmentationModel) and "depth" in m.spec.inputs):
+        if (model.spec.depth.encoding == "hha") != hha:
+            reads, gives = ("HHA images", "distances") if not hha else ("distances", "HHA images")
+            raise UserError(
+                f"A network reads {reads} (depth.encoding {model.spec.depth.encoding}) and the data set gives {gives}; "
+                f"set --data.hha {str(not hha).lower()}, or the encoding of the network's depth."
+            )
 
 
 def freeze(module: nn.Module) -> nn.Module:

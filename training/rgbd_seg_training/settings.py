@@ -125,7 +125,7 @@ def open_data(config: DataConfig, decoupled: bool, seed: int = 0, workers: int =
         validation = SegmentationDataset(prepared, config.validation, **options)
         validation = Limited(validation, config.validation_limit) if config.validation_limit else validation
     counts = tuple(prepared.manifest.class_pixels.get(config.train, ()))
-    data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate, counts)
+    data = TrainingData(train, validation, len(prepared.label_set.classes), default_collate, counts, config.hha)
     return data, prepared
 
 

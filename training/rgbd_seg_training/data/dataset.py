@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -59,6 +60,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._store)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The samples, as they look in pass 0."""
+        return (self[index] for index in range(len(self)))
 
     def has_one_size(self) -> bool:
         """Whether all items are known to have the same size, so that they can be stacked to a batch."""

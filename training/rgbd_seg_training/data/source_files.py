@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
@@ -54,13 +54,19 @@ def listing_checksum(root: Path, paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def hold_out(names: list[str], share: float) -> tuple[list[str], list[str]]:
-    """Split off the last `share` of an ordered list for validation.
+def hold_out(
+    names: list[str], share: float, group: Callable[[str], str] = lambda name: ""
+) -> tuple[list[str], list[str]]:
+    """Split off the last `share` of every group of an ordered list for validation.
 
-    Neighbours in the official orders show the same scene, so a tail leaks less into training than random picks.
+    Neighbours in the official orders show the same scene, so a tail leaks less into training than random picks. Groups
+    (cameras, climates) are told apart by `group`, so that validation sees all of them.
     Raises `UserError` for a share outside 0..0.9.
     """
     if not 0 <= share <= 0.9:
         raise UserError(f"--val-share is {share}: choose 0 (no validation split) to 0.9.")
-    kept = len(names) - round(len(names) * share)
-    return names[:kept], names[kept:]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(group(name), []).append(name)
+    held_out = {name for members in groups.values() for name in members[len(members) - round(len(members) * share) :]}
+    return [n for n in names if n not in held_out], [n for n in names if n in held_out]

@@ -35,11 +35,11 @@ class EvaluationConfig:
         flip: average with the mirror image (networks only).
         window: (height, width) of a sliding window, null = the whole image (networks only).
         stride: step of the window as a share of it.
-        size: (height, width) that source images are brought to, null = as they are (networks only).
+        size: (height, width) that the network's inputs are brought to, null = as they are; labels keep their size, so
+            that every pixel counts (networks only).
         missing: sensors that are taken away, one at a time: `rgb`, `depth`. Rule: the image of a missing sensor becomes
             zeros (black, no depth measured) for a network that reads both; a bundle is also scored with its model of
             the remaining sensor. A network that reads the missing sensor alone is left out.
-        hha: the network reads HHA images.
         batch_size: images at once (networks only; sets with images of several sizes take 1, whatever stands here).
         device: of the network.
     """
@@ -54,7 +54,6 @@ class EvaluationConfig:
     stride: float = 2 / 3
     size: tuple[int, int] | None = None
     missing: list[str] = field(default_factory=list)
-    hha: bool = False
     batch_size: int = 1
     device: str = "cpu"
 
@@ -108,12 +107,17 @@ def _model_conditions(config: EvaluationConfig, prepared: PreparedSet) -> Iterat
 def _confuse_model(
     config: EvaluationConfig, model: SegmentationModel, prepared: PreparedSet, missing: frozenset[str]
 ) -> ConfusionMatrix:
-    samples = SegmentationDataset(prepared, config.split, size=config.size, hha=config.hha)
+    samples = SegmentationDataset(prepared, config.split, hha=reads_hha(model))
     classes = model.spec.num_classes
     loader = validation_loader(TrainingData(samples, samples, classes), batch=config.batch_size, workers=0)
     assert loader is not None  # validation samples were given
-    protocol = Protocol(tuple(config.scales), config.flip, config.window, config.stride)
+    protocol = Protocol(tuple(config.scales), config.flip, config.window, config.stride, config.size)
     return evaluate_model(model, loader, classes, model.spec.inputs, protocol, torch.device(config.device), missing)
+
+
+def reads_hha(model: SegmentationModel) -> bool:
+    """Whether a network wants HHA images in place of depth."""
+    return "depth" in model.spec.inputs and model.spec.depth.encoding == "hha"
 
 
 def _check_classes(count: int, prepared: PreparedSet) -> None:

@@ -28,12 +28,14 @@ class Protocol:
         flip: also evaluate the mirror image at every scale.
         window: (height, width) of a sliding window in the scaled image; None evaluates the whole image at once.
         stride: share of the window between two places.
+        size: (height, width) of the image at scale 1; None leaves it as it is.
     """
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     window: tuple[int, int] | None = None
     stride: float = 2 / 3
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) <= 0:
@@ -137,6 +139,7 @@ def predict_probabilities(
         raise UserError(f"Evaluation needs colour and depth of one size, or one of them; got sizes {sorted(shapes)}.")
     height, width = shapes.pop()
     wanted = size or (height, width)
+    height, width = protocol.size or (height, width)
     total: Tensor | None = None
     for scale in protocol.scales:
         scaled_size = max(1, round(height * scale)), max(1, round(width * scale))

@@ -49,16 +49,18 @@ class PrimKdMethod(Method):
 
     def training_losses(self, batch: Batch) -> list[LossTerm]:
         """See the base class."""
+        if "label" not in batch:
+            raise UserError("PrimKD compares networks pixel by pixel: set --data.augmentation coupled.")
         label = batch["label"]
         size = int(label.shape[1]), int(label.shape[2])
         features = self.student.encode(**model_inputs(self.student, batch))
         self._deepest = features[-1]
-        logits = self.student.upsample(self.student.decode(features), size)
+        logits = self.student.upsample(self.student.decode(features).float(), size)
         terms = [LossTerm("segmentation", self.against_labels(logits, label))]
         if self.config.alpha == 0 and self.config.beta == 0:
             return terms
         teacher_features, teacher_logits = self._teach(batch, size)
-        if self.config.alpha > 0:
+        if teacher_logits is not None:
             mask = None if self.config.ignored_pixels else label
             terms.append(LossTerm("prediction", prediction_loss(logits, teacher_logits, mask), self.config.alpha))
         if self.aligners is not None:
@@ -69,11 +71,13 @@ class PrimKdMethod(Method):
         return terms
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, size: tuple[int, int]) -> tuple[list[Tensor], Tensor]:
-        """Features and logits (at label size) of the teacher, without gradients."""
+    def _teach(self, batch: Batch, size: tuple[int, int]) -> tuple[list[Tensor], Tensor | None]:
+        """Features of the teacher and, where they count, its logits at label size, without gradients."""
         teacher: SegmentationModel = self.teacher  # type: ignore[assignment]
         features = teacher.encode(**model_inputs(teacher, batch))
-        return features, teacher.upsample(teacher.decode(features), size)
+        if self.config.alpha == 0:
+            return features, None
+        return features, teacher.upsample(teacher.decode(features).float(), size)
 
     def deployable(self) -> dict[str, SegmentationModel]:
         """See the base class."""

@@ -46,7 +46,7 @@ class ImportReport:
 
 
 def import_published(
-    checkpoint: Path, out: Path, modality: str = "rgb", order: str = "bgr", label_set: str = ""
+    checkpoint: Path, out: Path, modality: str = "rgb", order: str = "auto", label_set: str = ""
 ) -> ImportReport:
     """Write the network of a published checkpoint into the model folder `out`.
 
@@ -57,13 +57,17 @@ def import_published(
         checkpoint: the `.pth` file.
         out: model folder.
         modality: `rgb` or `depth` (HHA): what a single-stream network reads; ignored for CMX.
-        order: `bgr`, or `rgb` if the file was trained with that.
+        order: channel order that the file was trained with, `bgr` or `rgb`; `auto`: by the names of its tensors, `rgb`
+            for those of mmsegmentation.
         label_set: kept among the facts of the model.
 
     Raises:
         UserError: the file is unusable, or holds keys or shapes that no known network has.
     """
-    state = _normal_keys(read_state(checkpoint))
+    published = read_state(checkpoint)
+    state = _normal_keys(published)
+    if order == "auto":  # mmsegmentation turns its images to RGB, the others leave them as OpenCV reads them
+        order = "rgb" if state.keys() != published.keys() else "bgr"
     dropped = tuple(sorted(key for key in state if _is_training_only(key)))
     kept = {key: value for key, value in state.items() if key not in dropped}
     spec = _spec_of(kept, modality, order, checkpoint)
@@ -80,12 +84,18 @@ def import_published(
 
 
 def _normal_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of mmsegmentation's SegFormer head as those of CMX's."""
-    renamed = {}
+    """Keys of mmsegmentation's SegFormer head as those of CMX's.
+
+    Its fusing convolution has no bias, since a batch norm follows; that of CMX has one, here of zeros.
+    """
+    renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         for old, new in _MMSEG:
             key = new + key.removeprefix(old) if key.startswith(old) else key  # noqa: PLW2901
         renamed[key] = value
+    weight, bias = (f"decode_head.linear_fuse.0.{part}" for part in ("weight", "bias"))
+    if weight in renamed and weight not in state and bias not in renamed:
+        renamed[bias] = renamed[weight].new_zeros(renamed[weight].shape[0])
     return renamed
 
 

@@ -146,7 +146,8 @@ def prepare_midair(source: Path, out: Path, options: MidAirOptions, workers: int
     writer = SetWriter(out, plan)
     for _ in run_jobs(_prepare_one, [(writer, options, shot) for shot in train + test], workers, "Mid-Air"):
         pass
-    kept, held_out = hold_out([s.name for s in train], options.val_share)
+    climate_of = {shot.name: str(shot.climate) for shot in train}
+    kept, held_out = hold_out(list(climate_of), options.val_share, climate_of.__getitem__)
     splits = {"train": kept, "val": held_out, "test": [s.name for s in test]}
     centre = options.size / 2
     facts = Manifest(

@@ -189,7 +189,7 @@ def prepare_potsdam(source: Path, out: Path, options: PotsdamOptions, workers: i
     files = [find_tile(source, tile, options) for tile in tiles]
     plan = {"source": "potsdam", **asdict(options), "altitude_m": ALTITUDE_M}
     writer = SetWriter(out, plan)
-    jobs = [(writer, f, options, f.tile in TEST) for f in files]
+    jobs = [(writer, f, options, f.tile in (*TEST, *options.val_tiles)) for f in files]
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for tile, names in zip(tiles, run_jobs(_prepare_tile, jobs, workers, "Potsdam tiles"), strict=True):
         split = "test" if tile in TEST else "val" if tile in options.val_tiles else "train"

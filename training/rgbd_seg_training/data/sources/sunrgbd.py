@@ -145,7 +145,8 @@ def prepare_sunrgbd(source: Path, out: Path, options: SunOptions, workers: int =
     writer = SetWriter(out, plan, options.hha)
     jobs = [(writer, root, seg, options, record) for record in records]
     cameras = dict(zip((r.name for r in records), run_jobs(_prepare_one, jobs, workers, "SUN RGB-D"), strict=True))
-    train, held_out = hold_out([r.name for r in records if r.folder in training], options.val_share)
+    camera_of = {r.name: r.folder.split("/")[0] for r in records if r.folder in training}
+    train, held_out = hold_out(list(camera_of), options.val_share, camera_of.__getitem__)
     splits = {"train": train, "test": [r.name for r in records if r.folder not in training]}
     images = [root / r.folder / "image" / r.rgb for r in records]
     facts = Manifest(

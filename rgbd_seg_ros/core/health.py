@@ -76,8 +76,11 @@ class SensorHealth:
 
     @property
     def stale_after_ns(self) -> int:
-        """Silence after which the sensor is stale."""
-        period_ns = self.period_ns or max(UNKNOWN_PERIOD_NS, self.rate.measured_period_ns or 0.0)
+        """Silence after which the sensor is stale; a slow sensor is measured by its own pace."""
+        measured_ns = self.rate.measured_period_ns or 0.0
+        period_ns = self.period_ns or max(UNKNOWN_PERIOD_NS, measured_ns)
+        if self.rate.slow:
+            period_ns = max(period_ns, measured_ns)
         return int(self._config.stale_periods * period_ns)
 
     @property
@@ -90,8 +93,10 @@ class SensorHealth:
         """Count an arriving message, good or not; with its header stamp where it could be decoded."""
         self.received += 1
         silence_ns = 0 if self._last_message_ns is None else arrival_ns - self._last_message_ns
-        # Before anything is known of the rate, a long interval may as well be that of a slow camera.
-        if silence_ns > self.stale_after_ns and self.rate.measured_period_ns is not None:
+        # Before anything is known of the rate, a long interval may as well be that of a slow camera; and where the last
+        # intervals were as long, it is the new pace of the camera and no outage.
+        measured_ns = self.rate.measured_period_ns
+        if measured_ns is not None and silence_ns > max(self.stale_after_ns, self._config.stale_periods * measured_ns):
             self.rate.gap()
         self._last_message_ns = arrival_ns
         self._missing = ""
@@ -139,6 +144,13 @@ class SensorHealth:
     def silent(self, now_ns: int) -> bool:
         """Whether no message has arrived for longer than the stale limit (or ever)."""
         return self.stale_at_ns is None or now_ns >= self.stale_at_ns
+
+    def stamping(self, now_ns: int) -> bool:
+        """Whether its stamps can bear witness now: the newest was accepted lately, and nothing is wrong with them."""
+        accepted = self.stamps.accepted_ns
+        if accepted is None or self.stamps.fault:
+            return False
+        return now_ns < accepted + self.stale_after_ns + self._pauses.since_ns(accepted)
 
     def report(self, now_ns: int, other: SensorHealth, disagreement: str = "") -> SensorReport:
         """State at `now_ns`, the most specific cause that applies.

@@ -9,10 +9,10 @@ from rgbd_seg_ros.core.frames import Frame, Sensor
 from rgbd_seg_ros.core.pauses import Pauses
 
 MAX_TOLERANCE_NS = 50_000_000
-SLOWER = 1.3
-"""A sensor whose period is this many times the partner's owes nothing to some of the partner's frames."""
-DUE_PERIODS = 0.6
-"""The next frame of a slower sensor is due when its newest stamp is at least this many of its periods old."""
+OTHER_RATE = 1.15
+"""Sensors whose periods differ by this factor owe nothing to some of each other's frames."""
+DUE_SHARE = 0.9
+"""Share of the tolerance within which a sensor of another rate owes a frame: nobody waits for what jitter decides."""
 MAX_LAG_PERIODS = 2.0
 LAG_WEIGHT = 0.2
 REMEMBERED = 16
@@ -42,13 +42,16 @@ class PairingClock:
     Attributes:
         tolerance_ns: largest difference of stamps within a pair.
         timeout_ns: wait for a partner beyond the moment at which it usually arrives.
-        period_ns: expected period of each sensor.
+        period_ns: expected time between two arrivals of each sensor.
+        step_ns: expected distance of two stamps of each sensor; another time where a recording is not replayed at its
+            own speed.
         alive: whether a partner frame of that sensor can be expected at all.
     """
 
     tolerance_ns: float
     timeout_ns: float
     period_ns: dict[Sensor, float]
+    step_ns: dict[Sensor, float]
     alive: dict[Sensor, bool]
 
 
@@ -56,7 +59,7 @@ class Pairer:
     """Holds the frames that wait for a partner; every frame put in comes out exactly once.
 
     A frame leaves at once when its partner is already here, when the partner's sensor is known dead, when the partner
-    cannot come any more (a newer frame of its sensor came), or when none is due (a slower sensor); otherwise when the
+    cannot come any more (a newer frame of its sensor came), or when none is due (another rate); otherwise when the
     pairing timeout has passed.
     """
 
@@ -66,11 +69,17 @@ class Pairer:
         self._newest: dict[Sensor, int | None] = dict.fromkeys(Sensor)
         self._alone: dict[Sensor, deque[tuple[int, int]]] = {s: deque(maxlen=REMEMBERED) for s in Sensor}
         self._lag_ns: dict[Sensor, float] = dict.fromkeys(Sensor, 0.0)
+        self._lateness_ns: dict[Sensor, float] = dict.fromkeys(Sensor, 0.0)
 
     @property
     def lag_ns(self) -> dict[Sensor, float]:
         """Learned: how much later than its partner a frame of each sensor is usually there, decoding included."""
         return dict(self._lag_ns)
+
+    @property
+    def lateness_ns(self) -> dict[Sensor, float]:
+        """How much later than its partner the newest frame of each sensor was there; 0 where it came first."""
+        return dict(self._lateness_ns)
 
     def add(self, frame: Frame, clock: PairingClock) -> list[Release]:
         """Take one frame; returns what became complete or pointless to wait for, oldest first."""
@@ -137,19 +146,27 @@ class Pairer:
         other = frame.sensor.other
         if not clock.alive[other]:
             return None
-        newest = self._newest[other]
-        # Stamps of a sensor only grow: its next one is newer than `newest`, a slower sensor's by a period of its own.
-        # Sensors of one rate keep step even where their stamps bunch up, so that a partner is due for every frame,
-        # unless that partner has already left alone.
-        period = clock.period_ns[other]
-        slower = period > SLOWER * clock.period_ns[frame.sensor]
-        margin = -DUE_PERIODS * period if slower else clock.tolerance_ns
-        if newest is not None and newest > frame.stamp_ns + margin:
-            return None
-        if self._left_alone(frame, clock) is not None:
+        if not self._due(frame, clock) or self._left_alone(frame, clock) is not None:
             return None
         wait_ns = int(clock.timeout_ns + self._lag_ns[other])
+        if self._lateness_ns[other] > clock.timeout_ns + MAX_LAG_PERIODS * clock.period_ns[other]:
+            wait_ns = 0  # it comes, but later than any frame may wait; one that is in time again says so
         return frame.available_ns + wait_ns + self._pauses.since_ns(frame.available_ns)
+
+    def _due(self, frame: Frame, clock: PairingClock) -> bool:
+        """Whether the partner of `frame` can still come.
+
+        Stamps of a sensor only grow. Sensors of one rate keep step even where their stamps bunch up, so that a partner
+        is due for every frame. With two rates the next stamps of the partner are whole steps after its newest one, and
+        it owes a frame only where one of them lies within the tolerance.
+        """
+        newest, step = self._newest[frame.sensor.other], clock.step_ns[frame.sensor.other]
+        if newest is None:
+            return True
+        ahead = frame.stamp_ns - newest
+        if max(clock.step_ns.values()) <= OTHER_RATE * min(clock.step_ns.values()):
+            return ahead >= -clock.tolerance_ns
+        return ahead >= 0.5 * step and abs(ahead - step * round(ahead / step)) <= DUE_SHARE * clock.tolerance_ns
 
     def _release_older(self, sensor: Sensor, stamp_ns: int, now_ns: int) -> list[Release]:
         older = [f for f in self._waiting[sensor] if f.stamp_ns < stamp_ns]
@@ -164,7 +181,9 @@ class Pairer:
     def _left_alone(self, frame: Frame, clock: PairingClock) -> int | None:
         """When the partner of `frame` was available, where that has already left alone; None otherwise."""
         for stamp_ns, available_ns in self._alone[frame.sensor.other]:
-            if abs(stamp_ns - frame.stamp_ns) <= clock.tolerance_ns:
+            # Within half a step, whatever the tolerance: else each frame would be the partner of two, and one that left
+            # alone would draw the next one after it, without end.
+            if abs(stamp_ns - frame.stamp_ns) <= min(clock.tolerance_ns, 0.5 * min(clock.step_ns.values())):
                 return available_ns
         return None
 
@@ -175,6 +194,7 @@ class Pairer:
             self._learn(frame.sensor, frame.available_ns - left_ns, clock)
 
     def _learn(self, later: Sensor, lag_ns: int, clock: PairingClock) -> None:
+        self._lateness_ns[later], self._lateness_ns[later.other] = max(0.0, float(lag_ns)), 0.0
         most = MAX_LAG_PERIODS * clock.period_ns[later]
         for sensor, lag in ((later, min(lag_ns, most)), (later.other, 0.0)):
             self._lag_ns[sensor] += LAG_WEIGHT * (lag - self._lag_ns[sensor])

@@ -33,6 +33,12 @@ class RateEstimator:
         self._intervals: deque[int] = deque(maxlen=WINDOW)
         self._seen: deque[tuple[int, int | None]] = deque()
         self._slow_since_ns: int | None = None
+        self._stamp_period: float | None = None
+
+    @property
+    def stamp_period_ns(self) -> float | None:
+        """Distance of the last header stamps, whatever the speed of a replay; None until half a second was seen."""
+        return self._stamp_period
 
     @property
     def expected_period_ns(self) -> float | None:
@@ -69,17 +75,22 @@ class RateEstimator:
         span = now_ns - self._seen[0][0]
         if len(self._seen) <= WINDOW or span < LEARN_NS:
             return
-        stamped = self._stamp_period_ns()
+        steps = self._stamp_steps_ns()
+        stamped = median(steps) if steps else 0.0
+        if steps:
+            # The mean, since stamps may bunch up; without the largest step, which may hold a lost frame or a jump.
+            self._stamp_period = (sum(steps) - max(steps)) / (len(steps) - 1)
         period = max(span / (len(self._seen) - 1), stamped)
         wrong = self._slow_since_ns is not None and now_ns - self._slow_since_ns >= RELEARN_NS
         # Where stamps are frozen or unreadable, nothing tells a faster camera from a burst after a stall.
         if self._learned_ns is None or (stamped > 0.0 and period < FASTER * self._learned_ns) or wrong:
             self._learned_ns = period
 
-    def _stamp_period_ns(self) -> float:
+    def _stamp_steps_ns(self) -> list[int]:
+        """Distances of neighbouring stamps; none where too few messages have a usable one."""
         stamps = [stamp for _, stamp in self._seen if stamp is not None]
         steps = [b - a for a, b in itertools.pairwise(stamps) if b > a]
-        return median(steps) if len(steps) >= WINDOW // 2 else 0.0
+        return steps if len(steps) >= WINDOW // 2 else []
 
     def _judge(self, now_ns: int) -> None:
         expected = self.expected_period_ns

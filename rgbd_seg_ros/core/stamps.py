@@ -51,8 +51,11 @@ class StampMonitor:
         self._arrival_ns = 0
         self._candidate: _Candidate | None = None
         self._duplicates = 0
-        self.reset_ns: int | None = None
-        """Arrival time of the last accepted change of the time base."""
+        self._base_ns: int | None = None
+        self.accepted_ns: int | None = None
+        """Arrival time of the newest accepted stamp."""
+        self.changed_ns: int | None = None
+        """Arrival time of the last accepted change of the time base: stamps that moved against the steady clock."""
 
     @property
     def last_ns(self) -> int | None:
@@ -85,12 +88,15 @@ class StampMonitor:
         if 0 < moved <= elapsed + JUMP_NS:
             return self._accept(stamp_ns, arrival_ns, StampVerdict.GOOD)
         if self._confirmed(stamp_ns, arrival_ns):
-            self.reset_ns = arrival_ns
             return self._accept(stamp_ns, arrival_ns, StampVerdict.RESET)
         return StampVerdict.JUMP if moved > 0 else StampVerdict.BACKWARD
 
     def _accept(self, stamp_ns: int, arrival_ns: int, verdict: StampVerdict) -> StampVerdict:
-        self._stamp_ns, self._arrival_ns = stamp_ns, arrival_ns
+        self._stamp_ns, self._arrival_ns, self.accepted_ns = stamp_ns, arrival_ns, arrival_ns
+        offset_ns = stamp_ns - arrival_ns
+        if self._base_ns is None or abs(offset_ns - self._base_ns) > JUMP_NS:
+            self.changed_ns = None if self._base_ns is None else arrival_ns
+            self._base_ns = offset_ns
         self._candidate, self._duplicates = None, 0
         return verdict
 

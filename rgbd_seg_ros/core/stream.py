@@ -17,6 +17,8 @@ from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport
 
 DISAGREEMENT_NS = 1_000_000_000
 """Stamps of the two sensors that are this far apart at the same moment come from different time bases."""
+SAME_MOMENT_NS = 500_000_000
+"""Time bases that change within this time change together (a bag that loops, a replay that slows down)."""
 DEFAULT_PERIOD_NS = 33_333_333
 """Assumed by the pairing until the period of a sensor is learned."""
 LATE_PERIODS = 2.0
@@ -151,34 +153,42 @@ class RgbdStream:
     def _disagreement(self, sensor: Sensor, now_ns: int) -> str:
         """How the stamps of `sensor` disagree with the partner's; blames the one whose time base changed last.
 
-        Where neither ever changed they disagreed from the start, and the preferred sensor goes on.
+        Where both changed together, or neither ever did, the preferred sensor goes on. A partner whose stamps are not
+        accepted at present is no witness.
         """
         mine, partner = self._health[sensor], self._health[sensor.other]
         a, b = mine.stamps.offset_ns, partner.stamps.offset_ns
-        if a is None or b is None or abs(a - b) < DISAGREEMENT_NS or partner.silent(now_ns):
+        if a is None or b is None or abs(a - b) < DISAGREEMENT_NS or not partner.stamping(now_ns):
             return ""
-        changed, partner_changed = mine.stamps.reset_ns or 0, partner.stamps.reset_ns or 0
-        if changed < partner_changed or (changed == partner_changed and sensor is self._config.mode.preferred):
+        changed, partner_changed = mine.stamps.changed_ns or 0, partner.stamps.changed_ns or 0
+        together = abs(changed - partner_changed) <= SAME_MOMENT_NS
+        if sensor is self._config.mode.preferred if together else changed < partner_changed:
             return ""
         return f"stamps are {(a - b) / 1e9:+.3f} s off those of {sensor.other.value}"
 
     def _clock(self, now_ns: int | None) -> PairingClock:
         periods = {s: self._period_ns(s) for s in Sensor}
-        half = 0.5 * min(periods.values())
+        steps = {s: self._stamp_period_ns(s) for s in Sensor}
+        half, half_step = 0.5 * min(periods.values()), 0.5 * min(steps.values())
         tolerance, timeout = self._config.pairing_tolerance_ns, self._config.pairing_timeout_ns
         alive = dict.fromkeys(Sensor, True)
         if now_ns is not None:
             alive = {s: r.state.usable for s, r in self._reports(now_ns).items()}
         return PairingClock(
-            tolerance_ns=min(half, MAX_TOLERANCE_NS) if tolerance is None else tolerance,
+            tolerance_ns=min(half_step, MAX_TOLERANCE_NS) if tolerance is None else tolerance,
             timeout_ns=half if timeout is None else timeout,
             period_ns=periods,
+            step_ns=steps,
             alive=alive,
         )
 
     def _period_ns(self, sensor: Sensor) -> float:
         rate = self._health[sensor].rate
         return rate.expected_period_ns or rate.measured_period_ns or DEFAULT_PERIOD_NS
+
+    def _stamp_period_ns(self, sensor: Sensor) -> float:
+        """Distance of stamps, which a replay at another speed does not change."""
+        return self._health[sensor].rate.stamp_period_ns or self._period_ns(sensor)
 
     def _release(self, releases: list[Release], now_ns: int) -> None:
         for release in releases:
@@ -204,8 +214,7 @@ class RgbdStream:
         frame = release.rgb or release.depth
         assert frame is not None
         if release.missed is not None:
-            waited_ms = (release.due_ns - frame.available_ns) / 1e6
-            self._health[release.missed].miss(f"no frame within {waited_ms:.1f} ms of its partner")
+            self._health[release.missed].miss(self._missed(release, frame))
             self._selector.lost_partner()
             self._refresh(now_ns)
         mode = self._selector.for_single(frame.sensor)
@@ -218,10 +227,17 @@ class RgbdStream:
         else:
             self._order(mode, release, self._selector.reason, now_ns)
 
+    def _missed(self, release: Release, frame: Frame) -> str:
+        waited_ns = release.due_ns - frame.available_ns
+        late_ns = 0.0 if release.missed is None else self._pairer.lateness_ns[release.missed]
+        if late_ns > waited_ns:
+            return f"its frames come {late_ns / 1e6:.0f} ms after their partners"
+        return f"no frame within {waited_ns / 1e6:.1f} ms of its partner"
+
     def _too_late(self, frame: Frame) -> bool:
         if self._newest_label_ns is None:
             return False
-        return self._newest_label_ns - frame.stamp_ns > LATE_PERIODS * self._period_ns(frame.sensor)
+        return self._newest_label_ns - frame.stamp_ns > LATE_PERIODS * self._stamp_period_ns(frame.sensor)
 
     def _order(self, mode: Mode, release: Release, reason: str, now_ns: int) -> None:
         order = WorkOrder(mode, release.rgb, release.depth, reason, now_ns, 0)

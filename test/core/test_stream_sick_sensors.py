@@ -15,12 +15,14 @@ from rgbd_seg_ros.core.records import DropReason, SensorState
 RGB, DEPTH = Sensor.RGB, Sensor.DEPTH
 
 
-def test_half_rate_depth_is_slow_and_the_mode_is_steady():
+def test_half_rate_depth_is_slow_and_soon_fused_where_it_comes():
     rig, index = steady()
     before = len(rig.switches)
     rig.play(index, 200, skip=lambda s, i: s is DEPTH and i % 2 == 1)
     assert rig.stream.snapshot(rig.now).sensors[DEPTH].state is SensorState.SLOW
-    assert [s.after for s in rig.switches[before:]] == [Mode.RGB]
+    assert [s.after for s in rig.switches[before:]] == [Mode.RGB, Mode.FUSION]
+    tail = [o for _, o in rig.orders[-60:]]
+    assert {o.mode for o in tail if o.depth is not None} == {Mode.FUSION}
 
 
 def test_a_camera_with_half_the_rate_from_the_start_is_fused_where_it_has_a_partner():

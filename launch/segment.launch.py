@@ -32,13 +32,22 @@ def arguments() -> list[DeclareLaunchArgument]:
         argument("backend", default_value="", description="inference runtime; empty: parameters file"),
         argument("params_file", default_value=str(config_file("segment.yaml")), description="parameters of the node"),
         argument("rgb_transport", default_value="", description="raw or compressed; empty: parameters file"),
-        argument("depth_transport", default_value="", description="raw or compressedDepth; empty: parameters file"),
-        argument("use_sim_time", default_value="false", choices=BOOLEAN, description="take ROS time from /clock"),
+        argument(
+            "depth_transport",
+            default_value="",
+            description="raw, compressed or compressedDepth; empty: parameters file",
+        ),
+        argument(
+            "use_sim_time",
+            default_value="",
+            choices=["", *BOOLEAN],
+            description="take ROS time from /clock; empty: parameters file",
+        ),
         argument(
             "autostart",
-            default_value="true",
-            choices=BOOLEAN,
-            description="configure and activate once at start; false under a lifecycle manager",
+            default_value="",
+            choices=["", *BOOLEAN],
+            description="configure and activate once at start (false under a lifecycle manager); empty: parameters file",
         ),
         argument("respawn", default_value="false", choices=BOOLEAN, description="start again after a crash"),
         argument(
@@ -59,7 +68,7 @@ def segmenter(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     value = {name: LaunchConfiguration(name).perform(context) for name in (a.name for a in arguments())}
     overrides: dict[str, object] = {name: value[name] for name in PARAMETERS_OF_ARGUMENTS if value[name]}
     # The node itself makes the two transitions, once in the life of its process: a later deactivation by hand stays.
-    overrides |= {name: value[name] == "true" for name in ("use_sim_time", "autostart")}
+    overrides |= {name: value[name] == "true" for name in ("use_sim_time", "autostart") if value[name]}
     node = LifecycleNode(
         package="rgbd_seg_ros",
         executable="rgbd_segmenter",

@@ -70,12 +70,13 @@ class Diagnostics:
     def publish(self) -> None:
         """Publish the present state."""
         report = self._report()
-        array = DiagnosticArray(status=[node_status(self._node.get_name(), report, time.monotonic_ns())])
+        name = self._node.get_fully_qualified_name().lstrip("/")  # two nodes of one name live in two namespaces
+        array = DiagnosticArray(status=[node_status(name, report, time.monotonic_ns())])
         array.header.stamp = self._node.get_clock().now().to_msg()
         if report.worker is not None:
             for sensor, facts in report.inputs.items():
                 health = report.worker.snapshot.sensors[sensor]
-                array.status.append(input_status(self._node.get_name(), sensor, facts, health))
+                array.status.append(input_status(name, sensor, facts, health))
         self._publisher.publish(array)
 
     def destroy(self) -> None:

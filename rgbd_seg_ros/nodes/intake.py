@@ -41,18 +41,19 @@ class Inbox:
     def __init__(self, limit: int = STORED_FRAMES) -> None:
         self._limit = limit
         self._changed = threading.Condition()
-        self._items: list[Frame | Rejection] = []
-        self._frames = 0
+        self._frames: deque[Frame] = deque()
+        self._rejections: list[Rejection] = []
         self._closed = False
 
     def post(self, item: Frame | Rejection) -> None:
         """Hand over one item; never blocks for long."""
         with self._changed:
-            self._items.append(item)
             if isinstance(item, Frame):
-                self._frames += 1
-                if self._frames > self._limit:
+                self._frames.append(item)
+                if len(self._frames) > self._limit:
                     self._evict_oldest()
+            else:
+                self._rejections.append(item)
             self._changed.notify()
 
     def take(self, timeout_s: float) -> list[Frame | Rejection]:
@@ -61,9 +62,11 @@ class Inbox:
         Waits up to `timeout_s` for something.
         """
         with self._changed:
-            if not self._items and not self._closed and timeout_s > 0:
+            if not self._frames and not self._rejections and not self._closed and timeout_s > 0:
                 self._changed.wait(timeout_s)
-            items, self._items, self._frames = self._items, [], 0
+            items: list[Frame | Rejection] = [*self._rejections, *self._frames]
+            self._rejections = []
+            self._frames.clear()
         return sorted(items, key=lambda item: item.available_ns)
 
     def close(self) -> None:
@@ -78,10 +81,9 @@ class Inbox:
         return self._closed
 
     def _evict_oldest(self) -> None:
-        index, frame = next((i, f) for i, f in enumerate(self._items) if isinstance(f, Frame))
+        frame = self._frames.popleft()
         detail = "the worker was busy for too long"
-        self._items[index] = Rejection(frame.sensor, frame.stamp_ns, frame.arrival_ns, DropReason.OVERLOAD, detail)
-        self._frames -= 1
+        self._rejections.append(Rejection(frame.sensor, frame.stamp_ns, frame.arrival_ns, DropReason.OVERLOAD, detail))
 
 
 class Intake:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 import threading
@@ -77,6 +78,8 @@ class SegmenterNode(LifecycleNode):
         self._worker: Worker | None = None
         self._pulse: Pulse | None = None
         self._facts: dict[str, str] = {}
+        self.stuck = ""
+        """Why models can be neither freed nor loaded again: an inference never came back. Only a restart helps."""
         self.add_on_set_parameters_callback(self._on_parameters)
         parameters.declare(self)
         self._gave_up = self.create_guard_condition(self._on_gave_up)
@@ -162,6 +165,8 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _load(self) -> None:
+        if self.stuck:
+            raise UserError(self.stuck)
         settings = parameters.read(self)
         bundle = load_bundle(settings.bundle or default_bundle())
         self._engine = Engine(functools.partial(_load_segmenter, bundle, settings), settings.max_errors)
@@ -171,18 +176,20 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info(f"bundle {bundle.folder}, modes {self._facts['modes']}, backend {self._engine.backend}")
 
     def _unload(self) -> None:
-        if self._outputs is not None:
-            self._outputs.destroy()
-        if self._engine is not None:
-            self._engine.close()
+        if not self.stuck:  # else a thread still uses them
+            if self._outputs is not None:
+                self._outputs.destroy()
+            if self._engine is not None:
+                self._engine.close()
         self._settings = self._engine = self._outputs = None
         self._facts = {}
 
     def _stop(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
-        if self._worker is not None:
-            self._worker.close()
+        if self._worker is not None and not self._worker.close():
+            self.stuck = "an inference hangs and cannot be ended; restart the node"
+            self.fail(self.stuck)
         if self._pulse is not None:
             self._pulse.close()
         self._inputs = self._worker = self._pulse = None
@@ -254,6 +261,8 @@ def main(args: list[str] | None = None) -> int:
         node.release()
         node.destroy_node()
         rclpy.try_shutdown()
+        if node.stuck:
+            os._exit(1)  # the end of the interpreter would wait for the hanging thread's models
     return 0
 
 

@@ -21,6 +21,8 @@ from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes
 
 IDLE_S = 0.25
 """The worker looks at its streams at least this often."""
+CLOSE_S = 10.0
+"""An inference that takes longer than this hangs."""
 PENDING_S = 0.5
 """Drops and switches wait this long for an output that would carry them, then go out in a status of their own."""
 
@@ -106,10 +108,15 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Drop what waits, say so in a last status, and end the thread."""
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Drop what waits, say so in a last status, and end the thread.
+
+        Returns:
+            Whether it has ended; an inference that hangs keeps it, and then engine and outputs are still in its hands.
+        """
         self._inbox.close()
-        self._thread.join()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

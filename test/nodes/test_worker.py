@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,6 +103,17 @@ def test_a_network_slower_than_the_stale_limit_does_not_make_healthy_cameras_loo
     assert Mode.FUSION in served
     assert set(served[served.index(Mode.FUSION) :]) == {Mode.FUSION}
     assert set(bench.worker.report.dropped) <= {DropReason.OVERLOAD, DropReason.SHUTDOWN}
+
+
+def test_an_inference_that_hangs_does_not_keep_whoever_closes_the_worker() -> None:
+    go_on = threading.Event()
+    bench = Bench(ScriptedEngine(lambda order: go_on.wait(60) and None))
+    bench.play(3)
+    started = time.monotonic()
+    assert not bench.worker.close(timeout_s=0.2)
+    assert time.monotonic() - started < 5
+    go_on.set()
+    assert bench.worker.close()
 
 
 def test_a_worker_that_breaks_unexpectedly_still_counts_every_frame_and_says_so() -> None:

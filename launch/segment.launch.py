@@ -47,7 +47,7 @@ def arguments() -> list[DeclareLaunchArgument]:
             "autostart",
             default_value="",
             choices=["", *BOOLEAN],
-            description="configure and activate once at start (false under a lifecycle manager); empty: parameters file",
+            description="configure and activate once at start, false under a manager; empty: parameters file",
         ),
         argument("respawn", default_value="false", choices=BOOLEAN, description="start again after a crash"),
         argument(

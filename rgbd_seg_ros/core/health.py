@@ -98,7 +98,8 @@ class SensorHealth:
         measured_ns = self.rate.measured_period_ns
         if measured_ns is not None and silence_ns > max(self.stale_after_ns, self._config.stale_periods * measured_ns):
             self.rate.gap()
-        self._last_message_ns = arrival_ns
+        # One that was pushed out of a queue is counted after later ones that were not.
+        self._last_message_ns = max(arrival_ns, self._last_message_ns or arrival_ns)
         self._missing = ""
         self.rate.observe(arrival_ns, stamp_ns)
 

@@ -225,7 +225,9 @@ class RgbdStream:
             detail = "its moment is already labelled"
             self._drops.append(Drop(frame.sensor, frame.stamp_ns, DropReason.LATE, detail))
         else:
-            self._order(mode, release, self._selector.reason, now_ns)
+            alone = f"no {frame.sensor.other.value} frame is due for this one"
+            reason = alone if self._selector.mode is Mode.FUSION else self._selector.reason
+            self._order(mode, release, reason, now_ns)
 
     def _missed(self, release: Release, frame: Frame) -> str:
         waited_ns = release.due_ns - frame.available_ns

@@ -58,10 +58,13 @@ class Inputs:
 
     def facts(self) -> dict[Sensor, InputFacts]:
         """What ROS knows of each image stream at present."""
-        return {
-            sensor: InputFacts(topic, self._node.count_publishers(topic), self._unheard[sensor])
-            for sensor, topic in self._topics.items()
-        }
+        facts = {}
+        for sensor, topic in self._topics.items():
+            publishers = self._node.count_publishers(topic)
+            if publishers == 0:  # the one that could not be heard is gone
+                self._unheard[sensor] = ""
+            facts[sensor] = InputFacts(topic, publishers, self._unheard[sensor])
+        return facts
 
     def close(self) -> None:
         """Remove the subscriptions and end the threads."""

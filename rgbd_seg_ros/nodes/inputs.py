@@ -41,7 +41,7 @@ class Inputs:
         node: Node,
         transports: dict[Sensor, str],
         inbox: Inbox,
-        on_camera: Callable[[Intrinsics | None], None],
+        on_camera: Callable[[Intrinsics | None, CameraInfo], None],
     ) -> None:
         self._node = node
         self._unheard = dict.fromkeys(Sensor, "")
@@ -84,10 +84,10 @@ class Inputs:
         )
         self._subscriptions.append(subscription)
 
-    def _subscribe_camera_info(self, on_camera: Callable[[Intrinsics | None], None]) -> None:
+    def _subscribe_camera_info(self, on_camera: Callable[[Intrinsics | None, CameraInfo], None]) -> None:
         def on_message(message: CameraInfo) -> None:
             try:
-                on_camera(Intrinsics.from_message(message))
+                on_camera(Intrinsics.from_message(message), message)
             except ValueError as error:
                 self._node.get_logger().warning(
                     f"a message on {CAMERA_INFO} is ignored: {error}", throttle_duration_sec=10.0

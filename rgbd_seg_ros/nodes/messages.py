@@ -19,6 +19,7 @@ from rgbd_seg_ros.nodes.extras import color_by_cv_bridge
 __all__ = [
     "DecodeError",
     "Intrinsics",
+    "camera_info_for",
     "camera_info_message",
     "color_array",
     "depth_array",
@@ -151,6 +152,27 @@ def camera_info_message(camera: Intrinsics, stamp_ns: int, frame_id: str) -> Cam
     message.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def camera_info_for(camera: CameraInfo, size: tuple[int, int], stamp_ns: int, frame_id: str) -> CameraInfo:
+    """The calibration in `camera` for an image of another (height, width), stamp and frame.
+
+    K and P scale with the size (pixel centres at whole numbers); distortion and rectification, of rays, stay.
+    """
+    height, width = size
+    message = CameraInfo(height=height, width=width, distortion_model=camera.distortion_model, d=camera.d, r=camera.r)
+    message.header.stamp = stamp_from_ns(stamp_ns)
+    message.header.frame_id = frame_id
+    x, y = width / (camera.width or width), height / (camera.height or height)
+    k, p = camera.k.copy(), camera.p.copy()
+    for matrix, columns in ((k, 3), (p, 4)):
+        if matrix[0] == 0.0:
+            continue  # not calibrated
+        matrix[0], matrix[1], matrix[2] = matrix[0] * x, matrix[1] * x, (matrix[2] + 0.5) * x - 0.5
+        matrix[columns + 1], matrix[columns + 2] = matrix[columns + 1] * y, (matrix[columns + 2] + 0.5) * y - 0.5
+    p[3], p[7] = p[3] * x, p[7] * y
+    message.k, message.p = k, p
     return message
 
 

@@ -6,7 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LabelSet
@@ -15,7 +15,7 @@ from rgbd_seg_ros.inference.segmenter import Segmentation
 from rgbd_seg_ros.nodes import qos
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.extras import LABEL_INFO_TYPE, label_info_message
-from rgbd_seg_ros.nodes.messages import Intrinsics, image_message
+from rgbd_seg_ros.nodes.messages import Intrinsics, camera_info_for, image_message
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
 
 LAST_WORDS = Duration(nanoseconds=500_000_000)
@@ -40,10 +40,12 @@ class Outputs:
 
     Attributes:
         intrinsics: of the colour camera, for the labelled points; None until a camera_info has come.
+        camera_info: the newest message, for the one beside the labels.
     """
 
     def __init__(self, node: Node, label_set: LabelSet, stamp_source: str, overlay_opacity: float) -> None:
         self.intrinsics: Intrinsics | None = None
+        self.camera_info: CameraInfo | None = None
         self._node = node
         self._stamp_source = stamp_source
         self._opacity = overlay_opacity
@@ -52,6 +54,7 @@ class Outputs:
         images = qos.image_output()
         self._label = node.create_publisher(Image, "~/label_image", images)
         self._confidence = node.create_publisher(Image, "~/confidence", images)
+        self._camera_info = node.create_publisher(CameraInfo, "~/camera_info", images)
         self._overlay = node.create_publisher(Image, "~/overlay", images)
         self._points = node.create_publisher(PointCloud2, "~/labeled_points", images)
         self._status = node.create_publisher(DiagnosticArray, "~/status", qos.status_output())
@@ -66,6 +69,10 @@ class Outputs:
         head = header_frame(order, self._stamp_source)
         self._label.publish(image_message(result.label, "mono8", head.stamp_ns, head.frame_id))
         self._confidence.publish(image_message(result.confidence, "mono8", head.stamp_ns, head.frame_id))
+        camera = self.camera_info  # read once: the executor's thread replaces it
+        if camera is not None and self._camera_info.get_subscription_count():
+            size = (result.label.shape[0], result.label.shape[1])
+            self._camera_info.publish(camera_info_for(camera, size, head.stamp_ns, head.frame_id))
         if self._overlay.get_subscription_count():
             self._publish_overlay(order, result, head)
         if self._points.get_subscription_count():
@@ -79,7 +86,8 @@ class Outputs:
     def destroy(self) -> None:
         """Remove every publisher from the ROS graph, once the last status has reached its readers."""
         self._status.wait_for_all_acked(LAST_WORDS)
-        publishers = [self._label, self._confidence, self._overlay, self._points, self._status, self._label_info]
+        images = [self._label, self._confidence, self._camera_info, self._overlay, self._points]
+        publishers = [*images, self._status, self._label_info]
         for publisher in publishers:
             if publisher is not None:
                 self._node.destroy_publisher(publisher)

@@ -19,6 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
@@ -197,9 +198,9 @@ class SegmenterNode(LifecycleNode):
     def _log(self, line: str) -> None:
         self.get_logger().info(line)
 
-    def _on_camera(self, intrinsics: Intrinsics | None) -> None:
+    def _on_camera(self, intrinsics: Intrinsics | None, message: CameraInfo) -> None:
         if self._outputs is not None:
-            self._outputs.intrinsics = intrinsics
+            self._outputs.intrinsics, self._outputs.camera_info = intrinsics, message
 
     def _on_gave_up(self) -> None:
         """The worker has given up the models: leave the active state through the error transition."""

@@ -18,6 +18,7 @@ from rgbd_seg_ros.nodes.messages import (
     DecodeError,
     Intrinsics,
     byte_array,
+    camera_info_for,
     camera_info_message,
     color_array,
     depth_array,
@@ -344,3 +345,18 @@ def test_a_stamp_that_no_output_could_carry_is_refused() -> None:
     message.header.stamp.nanosec = 1_000_000_000
     with pytest.raises(DecodeError, match="stamp"):
         frame_from_message(message, Sensor.RGB, 0)
+
+
+def test_the_calibration_of_a_label_image_has_its_size_stamp_and_frame_and_sees_the_same_rays() -> None:
+    camera = camera_info_message(Intrinsics(640, 480, 500.0, 510.0, 319.5, 241.5), 1, "rgb")
+    camera.d = [0.1, -0.2, 0.0, 0.0, 0.05]
+    half = camera_info_for(camera, (240, 320), 7_000_000_005, "depth")
+    assert (half.width, half.height, half.header.frame_id) == (320, 240, "depth")
+    assert (half.header.stamp.sec, half.header.stamp.nanosec) == (7, 5)
+    assert Intrinsics.from_message(half) == Intrinsics.from_message(camera).resized(320, 240)  # type: ignore[union-attr]
+    assert (half.k[0], half.k[2], half.k[4], half.k[5]) == (half.p[0], half.p[2], half.p[5], half.p[6])
+    assert list(half.d) == list(camera.d)
+    same = camera_info_for(camera, (480, 640), 1, "rgb")
+    assert (list(same.k), list(same.p)) == (list(camera.k), list(camera.p))
+    blank = camera_info_for(CameraInfo(width=640, height=480), (240, 320), 1, "rgb")
+    assert not any(blank.k)

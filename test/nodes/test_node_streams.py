@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 import pytest
 from node_harness import HEIGHT, NODE, WIDTH, Station, expected_label, rows
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.inference.testing import TEST_CONFIDENCE
@@ -171,6 +171,14 @@ def test_labeled_points_share_stamp_and_shape_with_the_label_image(station: Stat
     label = next(m for m in reversed(station.labels) if m.header == cloud.header)
     points = np.frombuffer(cloud.data, np.uint8).reshape(HEIGHT, WIDTH, cloud.point_step)
     np.testing.assert_array_equal(points[..., 16], rows(label))
+
+
+def test_the_calibration_beside_the_labels_has_their_header_and_size(station: Station) -> None:
+    station.play(10)
+    camera = station.listen_once(CameraInfo, "camera_info", 10)[-1]
+    label = next(m for m in reversed(station.labels) if m.header == camera.header)
+    assert (camera.height, camera.width) == (label.height, label.width)
+    assert camera.k[0] > 0
 
 
 def test_nothing_is_painted_while_nobody_looks(station: Station) -> None:

@@ -9,8 +9,6 @@ from rgbd_seg_ros.core.frames import Frame, Sensor
 from rgbd_seg_ros.core.pauses import Pauses
 
 MAX_TOLERANCE_NS = 50_000_000
-OTHER_RATE = 1.15
-"""Sensors whose periods differ by this factor owe nothing to some of each other's frames."""
 DUE_SHARE = 0.9
 """Share of the tolerance within which a sensor of another rate owes a frame: nobody waits for what jitter decides."""
 MAX_LAG_PERIODS = 2.0
@@ -45,6 +43,7 @@ class PairingClock:
         period_ns: expected time between two arrivals of each sensor.
         step_ns: expected distance of two stamps of each sensor; another time where a recording is not replayed at its
             own speed.
+        same_rate: both sensors deliver as often.
         alive: whether a partner frame of that sensor can be expected at all.
     """
 
@@ -53,6 +52,7 @@ class PairingClock:
     period_ns: dict[Sensor, float]
     step_ns: dict[Sensor, float]
     alive: dict[Sensor, bool]
+    same_rate: bool = True
 
 
 class Pairer:
@@ -164,7 +164,7 @@ class Pairer:
         if newest is None:
             return True
         ahead = frame.stamp_ns - newest
-        if max(clock.step_ns.values()) <= OTHER_RATE * min(clock.step_ns.values()):
+        if clock.same_rate:
             return ahead >= -clock.tolerance_ns
         return ahead >= 0.5 * step and abs(ahead - step * round(ahead / step)) <= DUE_SHARE * clock.tolerance_ns
 

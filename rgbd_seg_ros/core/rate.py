@@ -13,6 +13,8 @@ LEARN_NS = NS // 2
 """A period is learned over at least this long: a burst after a stall of the machine is no fast camera."""
 RELEARN_NS = 30 * NS
 """A learned period that was never met for this long was wrong, or the camera was set to another rate."""
+WILD_NS = NS
+"""A stamp that moves this much further than the clock is no measure of a period."""
 SLOW_ENTER = 1.6
 SLOW_LEAVE = 1.3
 FASTER = 0.8
@@ -75,22 +77,24 @@ class RateEstimator:
         span = now_ns - self._seen[0][0]
         if len(self._seen) <= WINDOW or span < LEARN_NS:
             return
-        steps = self._stamp_steps_ns()
-        stamped = median(steps) if steps else 0.0
-        if steps:
-            # The mean, since stamps may bunch up; without the largest step, which may hold a lost frame or a jump.
-            self._stamp_period = (sum(steps) - max(steps)) / (len(steps) - 1)
+        stamped = self._median_stamp_step_ns(1)
+        # Over two frames: stamps that bunch up in pairs, or jitter, come out right.
+        self._stamp_period = self._median_stamp_step_ns(2) / 2 or self._stamp_period
         period = max(span / (len(self._seen) - 1), stamped)
         wrong = self._slow_since_ns is not None and now_ns - self._slow_since_ns >= RELEARN_NS
         # Where stamps are frozen or unreadable, nothing tells a faster camera from a burst after a stall.
         if self._learned_ns is None or (stamped > 0.0 and period < FASTER * self._learned_ns) or wrong:
             self._learned_ns = period
 
-    def _stamp_steps_ns(self) -> list[int]:
-        """Distances of neighbouring stamps; none where too few messages have a usable one."""
-        stamps = [stamp for _, stamp in self._seen if stamp is not None]
-        steps = [b - a for a, b in itertools.pairwise(stamps) if b > a]
-        return steps if len(steps) >= WINDOW // 2 else []
+    def _median_stamp_step_ns(self, frames: int) -> float:
+        """Median distance of stamps that many frames apart; 0 where too few messages have a usable one.
+
+        Steps that run ahead of the arrivals are those of wild stamps.
+        """
+        seen = [(arrival, stamp) for arrival, stamp in self._seen if stamp is not None]
+        pairs = zip(seen, itertools.islice(seen, frames, None), strict=False)
+        steps = [b - a for (s, a), (t, b) in pairs if 0 < b - a <= t - s + WILD_NS]
+        return median(steps) if len(steps) >= WINDOW // 2 - frames + 1 else 0.0
 
     def _judge(self, now_ns: int) -> None:
         expected = self.expected_period_ns

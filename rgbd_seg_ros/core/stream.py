@@ -19,6 +19,8 @@ DISAGREEMENT_NS = 1_000_000_000
 """Stamps of the two sensors that are this far apart at the same moment come from different time bases."""
 SAME_MOMENT_NS = 500_000_000
 """Time bases that change within this time change together (a bag that loops, a replay that slows down)."""
+OTHER_RATE = 1.15
+"""Sensors whose periods differ by this factor, of stamps and of arrivals, have two rates."""
 DEFAULT_PERIOD_NS = 33_333_333
 """Assumed by the pairing until the period of a sensor is learned."""
 LATE_PERIODS = 2.0
@@ -169,6 +171,7 @@ class RgbdStream:
     def _clock(self, now_ns: int | None) -> PairingClock:
         periods = {s: self._period_ns(s) for s in Sensor}
         steps = {s: self._stamp_period_ns(s) for s in Sensor}
+        paces = {s: self._health[s].rate.measured_period_ns or periods[s] for s in Sensor}
         half, half_step = 0.5 * min(periods.values()), 0.5 * min(steps.values())
         tolerance, timeout = self._config.pairing_tolerance_ns, self._config.pairing_timeout_ns
         alive = dict.fromkeys(Sensor, True)
@@ -180,6 +183,7 @@ class RgbdStream:
             period_ns=periods,
             step_ns=steps,
             alive=alive,
+            same_rate=min(_ratio(steps), _ratio(paces)) <= OTHER_RATE,
         )
 
     def _period_ns(self, sensor: Sensor) -> float:
@@ -247,3 +251,8 @@ class RgbdStream:
         self._orders.append(WorkOrder(mode, release.rgb, release.depth, reason, now_ns, waited))
         newest = max(f.stamp_ns for f in order.frames)
         self._newest_label_ns = newest if self._newest_label_ns is None else max(newest, self._newest_label_ns)
+
+
+def _ratio(periods: dict[Sensor, float]) -> float:
+    """The larger of two periods as a multiple of the smaller."""
+    return max(periods.values()) / max(1.0, min(periods.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from statistics import median
 
@@ -85,6 +86,37 @@ def test_fusion_returns_after_an_outage_whatever_the_tolerance(tolerance_ms: int
     rig = play(stream(RGB, 30, 9), stream(DEPTH, 30, 9, skip=lost), config=config)
     fused, orders = shares(rig, 7 * SECOND)
     assert fused == orders > 50
+
+
+@pytest.mark.parametrize("rate_hz", [5, 10, 15, 30])
+@pytest.mark.parametrize("early", [0.3, 0.9])
+def test_equal_stamps_that_bunch_up_are_paired_at_any_rate(rate_hz: int, early: float) -> None:
+    shift = round(early * SECOND / rate_hz)
+    bunched = [(at, s, stamp - shift * (i % 2)) for i, (at, s, stamp) in enumerate(stream(RGB, rate_hz, 90 / rate_hz))]  # type: ignore[operator]
+    depth = [(at + MS, DEPTH, stamp) for at, _, stamp in bunched]
+    rig = play(bunched, depth)
+    fused, orders = shares(rig, round(45 * SECOND / rate_hz))
+    assert fused == orders >= 40
+
+
+@pytest.mark.parametrize("wild", [lambda stamp: 0, lambda stamp: stamp + 9 * SECOND // 10])
+def test_wild_stamps_now_and_then_cost_their_own_frames_and_no_others(wild: Callable[[int], int]) -> None:
+    depth = [(at, s, wild(stamp) if i % 10 == 5 else stamp) for i, (at, s, stamp) in enumerate(stream(DEPTH, 30, 9))]  # type: ignore[arg-type]
+    rig = play(stream(RGB, 30, 9), depth)
+    pairs = sum(len(o.frames) == 2 for at, o in rig.orders if at >= 5 * SECOND)
+    assert pairs >= 60  # of 120; the frames around a wild stamp are judged by it
+
+
+@pytest.mark.parametrize(("rgb_hz", "depth_hz", "least"), [(30, 30, 0.9), (30, 15, 0.6)])
+def test_jitter_of_a_third_of_a_period_leaves_most_pairs(rgb_hz: int, depth_hz: int, least: float) -> None:
+    rng = random.Random(0)
+    streams = [
+        [(at + j, s, stamp + j) for at, s, stamp in stream(s, hz, 10) for j in [rng.randint(0, 10) * MS]]  # type: ignore[operator]
+        for s, hz in ((RGB, rgb_hz), (DEPTH, depth_hz))
+    ]
+    rig = play(*streams)
+    pairs = sum(len(o.frames) == 2 for at, o in rig.orders if at >= 4 * SECOND)
+    assert pairs > least * 6 * depth_hz
 
 
 def undecodable(events: list[Event], since: int) -> list[Event]:

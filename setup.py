@@ -48,6 +48,7 @@ EXTRAS = {
     # torch, torchvision, timm and segmentation-models-pytorch are meant to be installed by tools/install.py: a plain
     # pip on a machine without a GPU replaces a CPU build of torch by an old CUDA build with gigabytes of libraries.
     "training": [
+        "numpy>=1.25",  # generators that spawn others
         "torch>=2.6,<3",
         "torchvision>=0.16.2,<1",
         "timm>=1.0.12,<2",

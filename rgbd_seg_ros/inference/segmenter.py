@@ -111,7 +111,7 @@ class Segmenter:
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
-        """Growth of resident memory (on a GPU, of its memory too) by load and warm-up of each mode, MiB."""
+        """Growth of memory by load and warm-up of each mode, MiB: resident, with `tensorrt` and `torch` that of a GPU too."""
         return dict(self._memory)
 
     def warm_up(self) -> None:
@@ -125,6 +125,8 @@ class Segmenter:
                 before = self._backend.memory_mib()
                 for _ in range(_WARM_UP_RUNS):
                     self.segment(mode, rgb, depth, 1.0)
+                if self._backend is not warm:
+                    break
                 self._memory[mode] += self._backend.memory_mib() - before
 
     def segment(

@@ -41,6 +41,7 @@ SPIN_S = 0.2
 """How soon the process answers a signal."""
 GIL_SWITCH_S = 0.001
 """How long a thread may keep the interpreter from another: the default of 5 ms is a sixth of a frame period."""
+STUCK = "an inference hangs and holds the models; configure again later, or restart the node"
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -79,12 +80,16 @@ class SegmenterNode(LifecycleNode):
         self._worker: Worker | None = None
         self._pulse: Pulse | None = None
         self._facts: dict[str, str] = {}
-        self.stuck = ""
-        """Why models can be neither freed nor loaded again: an inference never came back. Only a restart helps."""
+        self._held: tuple[Worker, Engine | None, Outputs | None] | None = None
         self.add_on_set_parameters_callback(self._on_parameters)
         parameters.declare(self)
         self._gave_up = self.create_guard_condition(self._on_gave_up)
         self._diagnostics = Diagnostics(self, self.report)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether an inference that has not come back holds the models: they can be neither freed nor loaded anew."""
+        return self._held is not None
 
     @property
     def state_label(self) -> str:
@@ -166,8 +171,12 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _load(self) -> None:
-        if self.stuck:
-            raise UserError(self.stuck)
+        if self._held is not None:
+            worker, engine, outputs = self._held
+            if not worker.close(0.0):
+                raise UserError(STUCK)
+            self._held = None
+            self._free(engine, outputs)  # it has come back after all
         settings = parameters.read(self)
         bundle = load_bundle(settings.bundle or default_bundle())
         self._engine = Engine(functools.partial(_load_segmenter, bundle, settings), settings.max_errors)
@@ -177,20 +186,24 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info(f"bundle {bundle.folder}, modes {self._facts['modes']}, backend {self._engine.backend}")
 
     def _unload(self) -> None:
-        if not self.stuck:  # else a thread still uses them
-            if self._outputs is not None:
-                self._outputs.destroy()
-            if self._engine is not None:
-                self._engine.close()
+        if self._held is None:  # else a thread still uses them
+            self._free(self._engine, self._outputs)
         self._settings = self._engine = self._outputs = None
         self._facts = {}
+
+    @staticmethod
+    def _free(engine: Engine | None, outputs: Outputs | None) -> None:
+        if outputs is not None:
+            outputs.destroy()
+        if engine is not None:
+            engine.close()
 
     def _stop(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
         if self._worker is not None and not self._worker.close():
-            self.stuck = "an inference hangs and cannot be ended; restart the node"
-            self.fail(self.stuck)
+            self._held = self._worker, self._engine, self._outputs
+            self.fail(STUCK)
         if self._pulse is not None:
             self._pulse.close()
         self._inputs = self._worker = self._pulse = None

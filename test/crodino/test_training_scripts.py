@@ -258,6 +258,9 @@ def test_a_recipe_goes_on_from_the_models_and_scenes_of_a_finished_one(striped_s
             for work in (first, tmp_path / "second")
         )
         assert all(torch.allclose(before[name], value, atol=1e-9) for name, value in after.items())
-    assert not (tmp_path / "second" / "scenes").exists()
+    assert (tmp_path / "second" / "scenes").resolve() == striped_set.resolve()
+    third = Recipe(dataclasses.replace(longer, start=str(tmp_path / "second")), tmp_path / "third", report=print)
+    third.scenes()
+    third.first_network("crodino", "depth")  # the recipe that it goes on from went on from another itself
     with pytest.raises(UserError, match="nowhere"):
-        Recipe(dataclasses.replace(longer, start=str(tmp_path / "nowhere")), tmp_path / "third", report=print).scenes()
+        Recipe(dataclasses.replace(longer, start=str(tmp_path / "nowhere")), tmp_path / "fourth", report=print).scenes()

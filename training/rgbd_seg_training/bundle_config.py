@@ -90,8 +90,8 @@ class BundleConfig:
         crodino: options of CroDiNo-KD.
         primkd: options of PrimKD.
         name: name in the bundle's manifest.
-        start: work folder of a finished recipe: its scenes are used, and every stage goes on from its models; empty =
-            new scenes and random weights.
+        start: work folder of a finished recipe: its scenes are used, and teacher, fusion and crodino go on from its
+            models; empty = new scenes and random weights.
     """
 
     models: str = "training/configs/bundle/models.yaml"

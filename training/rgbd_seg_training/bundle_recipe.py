@@ -76,7 +76,6 @@ class Recipe:
     def __init__(self, config: BundleConfig, work: Path, report: Callable[[str], None]) -> None:
         self._config, self._work, self._report = config, work, report
         self._before = Recipe(replace(config, start=""), Path(config.start), report) if config.start else None
-        self._scenes: Path = self._before._scenes if self._before else work
         self.bundle_folder = work / "bundle"
         self.stages: dict[str, Callable[[], None]] = {
             "scenes": self.scenes,
@@ -95,14 +94,20 @@ class Recipe:
     def scenes(self) -> None:
         """Render training and test images; nothing is rendered where the recipe goes on from another."""
         if self._before:
-            PreparedSet.open(self._scenes / "scenes")  # says what is wrong with it before hours of training do
-            PreparedSet.open(self._scenes / "scenes_test")
+            self._link_scenes(self._before._work)
             return
         scenes = self._config.scenes
         size = (self._config.data.size[0], self._config.data.size[1])
         counts = {"train": scenes.train, "val": scenes.validation}
-        self._render(self._scenes / "scenes", counts, size)
-        self._render(self._scenes / "scenes_test", {"test": scenes.test}, TEST_SIZE)
+        self._render(self._work / "scenes", counts, size)
+        self._render(self._work / "scenes_test", {"test": scenes.test}, TEST_SIZE)
+
+    def _link_scenes(self, elsewhere: Path) -> None:
+        self._work.mkdir(parents=True, exist_ok=True)
+        for name in ("scenes", "scenes_test"):
+            found = PreparedSet.open(elsewhere / name).root  # says what is wrong before hours of training do
+            if not (self._work / name).exists():
+                (self._work / name).symlink_to(found.resolve())
 
     def _render(self, out: Path, counts: dict[str, int], size: tuple[int, int]) -> None:
         scenes = self._config.scenes
@@ -162,7 +167,7 @@ class Recipe:
             seed_everything(train)
             method = build()
             train = replace(train, seed=self._seed_of(name, train.seed))
-            scenes = replace(data, root=str(self._scenes / "scenes"))
+            scenes = replace(data, root=str(self._work / "scenes"))
             samples, _ = open_data(scenes, method.augmentation == "decoupled", train.seed)
             settings = {"stage": name, **plain(self._config), "train": plain(train), "data": plain(data)}
             fit(method, samples, train, run, settings, resume=True, report=self._report)
@@ -219,7 +224,7 @@ class Recipe:
         self._export(self.bundle_folder, folders)
 
     def _export(self, out: Path, folders: Mapping[str, Path]) -> None:
-        prepared = PreparedSet.open(self._scenes / "scenes_test")
+        prepared = PreparedSet.open(self._work / "scenes_test")
         frames = set_frames(prepared.root, "test", 16, prepared.label_set)
         height, width = self._config.data.size
         facts = {
@@ -239,13 +244,13 @@ class Recipe:
                 if not (out / "manifest.json").is_file():
                     self._export(out, {mode: run.models / mode})
                 rows[f"alone {mode}"] = self._score(out)[mode]
-        text = table(rows, PreparedSet.open(self._scenes / "scenes_test").label_set.classes)
+        text = table(rows, PreparedSet.open(self._work / "scenes_test").label_set.classes)
         write_atomically(self._work / "scores.md", text)
         write_atomically(self._work / "scores.json", json.dumps(rows, indent=2) + "\n")
         self._report(text)
 
     def _score(self, folder: Path) -> dict[str, dict[str, Any]]:
-        prepared = PreparedSet.open(self._scenes / "scenes_test")
+        prepared = PreparedSet.open(self._work / "scenes_test")
         bundle = load_bundle(folder)
         return {mode.value: score_bundle(bundle, mode, prepared, "test") for mode in Mode if mode in bundle.modes}
 

@@ -120,11 +120,11 @@ class Engine(pl.LightningModule):
         """Put the random states of the interrupted part back; a new run of several processes parts them."""
         self._tick = time.monotonic()
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        if self._random_states is not None:
+        if self._random_states is not None and rank < len(self._random_states):
             restore_random_states(self._random_states[rank], self.device)
-            self._random_states = None
         elif world > 1:
             torch.manual_seed(self._config.seed + rank)  # else all of them would drop the same channels
+        self._random_states = None
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
         """Set learning rate and ramps; -1 skips a batch that no epoch has."""

@@ -46,4 +46,6 @@ def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
     np.random.set_state((name, words.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"].cpu())
     if "cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+        cuda = states["cuda"]
+        own = cuda[device.index or 0] if isinstance(cuda, list) else cuda  # older files hold those of all devices
+        torch.cuda.set_rng_state(own.cpu(), device)

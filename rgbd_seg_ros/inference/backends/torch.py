@@ -44,7 +44,7 @@ class TorchBackend(Backend):
         """See `Backend.memory_mib`."""
         import torch
 
-        if not torch.cuda.is_initialized():
+        if not torch.cuda.is_available():
             return resident_mib()
         free, total = torch.cuda.mem_get_info()
         return resident_mib() + (total - free) / 2**20

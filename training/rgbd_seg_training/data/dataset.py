@@ -71,7 +71,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, draw: int) -> dict[str, Any]:
         """One item, as the class describes."""
-        number, index = divmod(draw, len(self)) if self.augmentation else (0, draw)
+        number, index = divmod(draw, len(self))
         sample = self._store[index]
         scale = self.prepared.metres_per_unit
         if self.augmentation:

@@ -111,7 +111,7 @@ class Segmenter:
 
     @property
     def memory_mib(self) -> dict[Mode, float]:
-        """Growth of memory by load and warm-up of each mode, MiB: resident, with `tensorrt` and `torch` that of a GPU too."""
+        """Growth of memory by load and warm-up of each mode, MiB; by `tensorrt` and `torch` that of a GPU too."""
         return dict(self._memory)
 
     def warm_up(self) -> None:

@@ -13,6 +13,8 @@ from rgbd_seg_ros.core.stamps import StampMonitor, StampVerdict
 
 UNKNOWN_PERIOD_NS = 100_000_000
 """Assumed until three intervals were seen: a slow camera is not called stale for it."""
+WITNESS_PERIODS = 3.0
+"""The newest stamp of a sensor says what its clock shows for this long."""
 SIZE_CONFIRM_FRAMES = 3
 
 _STAMP_DROPS = {
@@ -151,7 +153,10 @@ class SensorHealth:
         accepted = self.stamps.accepted_ns
         if accepted is None or self.stamps.fault:
             return False
-        return now_ns < accepted + self.stale_after_ns + self._pauses.since_ns(accepted)
+        # Not the stale limit, which a patient configuration makes long: between the two moments that are compared a
+        # replay at another speed moves the stamps.
+        window_ns = WITNESS_PERIODS * (self.period_ns or self.rate.measured_period_ns or UNKNOWN_PERIOD_NS)
+        return now_ns < accepted + window_ns + self._pauses.since_ns(accepted)
 
     def report(self, now_ns: int, other: SensorHealth, disagreement: str = "") -> SensorReport:
         """State at `now_ns`, the most specific cause that applies.

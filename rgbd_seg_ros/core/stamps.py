@@ -51,11 +51,13 @@ class StampMonitor:
         self._arrival_ns = 0
         self._candidate: _Candidate | None = None
         self._duplicates = 0
-        self._base_ns: int | None = None
         self.accepted_ns: int | None = None
         """Arrival time of the newest accepted stamp."""
         self.changed_ns: int | None = None
-        """Arrival time of the last accepted change of the time base: stamps that moved against the steady clock."""
+        """Arrival time of the last accepted change of the time base: a stamp that jumped against the steady clock.
+
+        A replay at another speed moves all stamps little by little, and changes nothing.
+        """
 
     @property
     def last_ns(self) -> int | None:
@@ -92,11 +94,10 @@ class StampMonitor:
         return StampVerdict.JUMP if moved > 0 else StampVerdict.BACKWARD
 
     def _accept(self, stamp_ns: int, arrival_ns: int, verdict: StampVerdict) -> StampVerdict:
+        before_ns = self.offset_ns
         self._stamp_ns, self._arrival_ns, self.accepted_ns = stamp_ns, arrival_ns, arrival_ns
-        offset_ns = stamp_ns - arrival_ns
-        if self._base_ns is None or abs(offset_ns - self._base_ns) > JUMP_NS:
-            self.changed_ns = None if self._base_ns is None else arrival_ns
-            self._base_ns = offset_ns
+        if before_ns is not None and abs(stamp_ns - arrival_ns - before_ns) > JUMP_NS:
+            self.changed_ns = arrival_ns
         self._candidate, self._duplicates = None, 0
         return verdict
 

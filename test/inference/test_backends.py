@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,15 @@ def test_auto_explains_every_backend_that_it_passes_over(tmp_path: Path) -> None
     segmenter = Segmenter(write_test_bundle(tmp_path / "bundle", 8, 8))
     passed_over = AUTO_ORDER[: AUTO_ORDER.index(segmenter.backend)]
     assert [text.partition(":")[0] for text in segmenter.diagnostics] == list(passed_over)
+
+
+def test_openvino_refuses_8_bit_bundles_which_it_labels_wrongly(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    bundle = write_test_bundle(tmp_path / "bundle", 8, 8)
+    eight_bit = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, precision="int8"))
+    with pytest.raises(BackendError, match="8-bit"):
+        make_backend("openvino").check(eight_bit)
+    assert Segmenter(eight_bit).backend == "onnxruntime"
 
 
 def test_torch_needs_the_checkpoints_in_the_bundle(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.nodes import qos
+from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.diagnostics import InputFacts
 from rgbd_seg_ros.nodes.intake import Inbox, Intake
-from rgbd_seg_ros.nodes.messages import Intrinsics
 
 CAMERA_INFO = "rgb/camera_info"
 RAW = "raw"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from array import array
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from rgbd_seg_ros.core.frames import Frame, Sensor
 from rgbd_seg_ros.nodes.compressed import decode_compressed_color, decode_compressed_depth
@@ -18,9 +16,6 @@ from rgbd_seg_ros.nodes.extras import color_by_cv_bridge
 
 __all__ = [
     "DecodeError",
-    "Intrinsics",
-    "camera_info_for",
-    "camera_info_message",
     "color_array",
     "depth_array",
     "frame_from_message",
@@ -32,43 +27,6 @@ __all__ = [
 _NS = 1_000_000_000
 _LAST_SECOND = 2**31 - 1
 _ENCODING_BYTES = {"mono8": 1, "8UC1": 1, "rgb8": 3, "bgr8": 3, "16UC1": 2, "mono16": 2, "32FC1": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Intrinsics:
-    """Pinhole parameters in pixels of an image of `width` x `height`."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    @classmethod
-    def from_message(cls, msg: CameraInfo) -> Intrinsics | None:
-        """The rectified projection P where it is filled in, else K; None for an uncalibrated camera (fx = 0).
-
-        Raises:
-            ValueError: the message says something else that no camera can have; the text names it.
-        """
-        fx, fy, cx, cy = msg.p[0], msg.p[5], msg.p[2], msg.p[6]
-        if fx == 0.0:
-            fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
-        if fx == 0.0:
-            return None
-        if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx < 0.0 or fy <= 0.0:
-            raise ValueError(f"focal length ({fx:g}, {fy:g}) and centre ({cx:g}, {cy:g}) are not those of a camera")
-        if msg.width == 0 or msg.height == 0:
-            raise ValueError(f"the image size is {msg.width} x {msg.height}")
-        return cls(msg.width, msg.height, fx, fy, cx, cy)
-
-    def resized(self, width: int, height: int) -> Intrinsics:
-        """The same camera for an image of another size (pixel centres at whole numbers)."""
-        sx, sy = width / self.width, height / self.height
-        return Intrinsics(
-            width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        )
 
 
 def ns_from_stamp(stamp: Time) -> int:
@@ -142,38 +100,6 @@ def byte_array(values: npt.NDArray) -> array:
     data = array("B")
     data.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return data
-
-
-def camera_info_message(camera: Intrinsics, stamp_ns: int, frame_id: str) -> CameraInfo:
-    """The camera_info of an ideal pinhole camera."""
-    message = CameraInfo(height=camera.height, width=camera.width, distortion_model="plumb_bob", d=[0.0] * 5)
-    message.header.stamp = stamp_from_ns(stamp_ns)
-    message.header.frame_id = frame_id
-    message.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
-
-
-def camera_info_for(camera: CameraInfo, size: tuple[int, int], stamp_ns: int, frame_id: str) -> CameraInfo:
-    """The calibration in `camera` for an image of another (height, width), stamp and frame.
-
-    K and P scale with the size (pixel centres at whole numbers); distortion and rectification, of rays, stay.
-    """
-    height, width = size
-    message = CameraInfo(height=height, width=width, distortion_model=camera.distortion_model, d=camera.d, r=camera.r)
-    message.header.stamp = stamp_from_ns(stamp_ns)
-    message.header.frame_id = frame_id
-    x, y = width / (camera.width or width), height / (camera.height or height)
-    k, p = camera.k.copy(), camera.p.copy()
-    for matrix, columns in ((k, 3), (p, 4)):
-        if matrix[0] == 0.0:
-            continue  # not calibrated
-        matrix[0], matrix[1], matrix[2] = matrix[0] * x, matrix[1] * x, (matrix[2] + 0.5) * x - 0.5
-        matrix[columns + 1], matrix[columns + 2] = matrix[columns + 1] * y, (matrix[columns + 2] + 0.5) * y - 0.5
-    p[3], p[7] = p[3] * x, p[7] * y
-    message.k, message.p = k, p
-    return message
 
 
 def _raw(msg: Image) -> RawImage:

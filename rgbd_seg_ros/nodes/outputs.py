@@ -13,9 +13,10 @@ from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.core.records import WorkOrder
 from rgbd_seg_ros.inference.segmenter import Segmentation
 from rgbd_seg_ros.nodes import qos
+from rgbd_seg_ros.nodes.calibration import Intrinsics, camera_info_for
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.extras import LABEL_INFO_TYPE, label_info_message
-from rgbd_seg_ros.nodes.messages import Intrinsics, camera_info_for, image_message
+from rgbd_seg_ros.nodes.messages import image_message
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
 
 LAST_WORDS = Duration(nanoseconds=500_000_000)

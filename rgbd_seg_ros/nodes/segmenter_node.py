@@ -25,11 +25,11 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.nodes import parameters
+from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.diagnostics import Diagnostics, NodeReport
 from rgbd_seg_ros.nodes.engine import Engine
 from rgbd_seg_ros.nodes.inputs import Inputs
 from rgbd_seg_ros.nodes.intake import Inbox
-from rgbd_seg_ros.nodes.messages import Intrinsics
 from rgbd_seg_ros.nodes.outputs import Outputs
 from rgbd_seg_ros.nodes.parameters import NodeSettings
 from rgbd_seg_ros.nodes.pulse import Pulse

@@ -108,7 +108,12 @@ def test_a_failed_build_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_does_not_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert EngineCache(tmp_path / "file" / "cache").engine(KEY, Builder()) == b"engine 1"
+    cache, build = EngineCache(tmp_path / "file" / "cache"), Builder()
+    # It is asked for twice at a start: once to be prepared, once to be loaded.
+    assert [cache.engine(KEY, build) for _ in range(2)] == [b"engine 1"] * 2
+    assert build.builds == 1
+    cache.forget(KEY)
+    assert cache.engine(KEY, build) == b"engine 2"
 
 
 def test_a_tensorrt_module_has_one_log_that_keeps_the_last_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,8 +12,9 @@ from mutations import mutated_calibration, mutated_image
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.records import DropReason
 from rgbd_seg_ros.core.stream import RgbdStream, StreamConfig
+from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.encodings import DecodeError
-from rgbd_seg_ros.nodes.messages import Intrinsics, frame_from_message
+from rgbd_seg_ros.nodes.messages import frame_from_message
 
 MESSAGES = 20_000
 

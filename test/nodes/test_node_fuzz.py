@@ -19,7 +19,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Sensor
-from rgbd_seg_ros.nodes.messages import camera_info_message, ns_from_stamp
+from rgbd_seg_ros.nodes.calibration import camera_info_message
+from rgbd_seg_ros.nodes.messages import ns_from_stamp
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from rgbd_seg_ros.core.frames import UNLABELLED, Frame, Mode, Sensor
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport, SensorState, StreamSnapshot, WorkOrder
+from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.diagnostics import InputFacts, NodeReport, input_status, node_status
 from rgbd_seg_ros.nodes.intake import STORED_MESSAGES, Inbox, Intake, Rejection
-from rgbd_seg_ros.nodes.messages import Intrinsics, image_message
+from rgbd_seg_ros.nodes.messages import image_message
 from rgbd_seg_ros.nodes.outputs import header_frame
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
 from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes

@@ -14,6 +14,7 @@ from rgbd_seg_ros.inference.backends.base import (
     Session,
     UInt8,
     as_image,
+    backend_errors,
 )
 from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
 from rgbd_seg_ros.inference.bundle import Bundle
@@ -86,11 +87,9 @@ def _settings(options: BackendOptions, spinning: bool) -> Any:
 
 
 def _open(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> _OnnxRuntimeSession:
-    try:
+    with backend_errors(f"ONNX Runtime refuses the model of mode {mode.value}"):
         # Its own fallback would run on the CPU under the name of the GPU, with no more than a printed line.
         session = _import().InferenceSession(bundle.model_bytes(mode), settings, providers=providers, enable_fallback=0)
-    except Exception as error:  # its exceptions share no base class of their own
-        raise BackendError(f"ONNX Runtime refuses the model of mode {mode.value}: {error}") from error
     return _OnnxRuntimeSession(session)
 
 
@@ -100,8 +99,6 @@ class _OnnxRuntimeSession(Session):
         self.providers: list[str] = session.get_providers()
 
     def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
-        try:
+        with backend_errors("ONNX Runtime failed"):
             label, confidence = self._session.run(_OUTPUTS, dict(inputs))
-        except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {error}") from error
         return as_image(label), as_image(confidence)

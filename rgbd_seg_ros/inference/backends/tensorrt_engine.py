@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rgbd_seg_ros.inference.backends.base import BackendError
 
@@ -62,11 +62,13 @@ class EngineCache:
     """Engines on disk, each in a file named by its key, with its SHA-256 in front.
 
     A damaged file is built again. A build that ran out of time is remembered, so that not every start of a robot wastes
-    those minutes again. A folder that cannot be written costs a warning.
+    those minutes again. A folder that cannot be written costs a warning; the engine then lives as long as the process.
 
     Args:
         folder: made when the first engine is stored.
     """
+
+    _unwritten: ClassVar[dict[Path, bytes]] = {}
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,7 +85,7 @@ class EngineCache:
             BackendError: the build fails, or ran out of as much time before.
         """
         path, given_up = self._path(key), self._path(key).with_suffix(".given_up")
-        engine = _read(path)
+        engine = _read(path) or self._unwritten.get(path)
         if engine is not None:
             return engine
         if _seconds_in(given_up) >= timeout_s:
@@ -98,11 +100,14 @@ class EngineCache:
             raise
         if self._write(path, hashlib.sha256(engine).digest() + engine):
             given_up.unlink(missing_ok=True)
+        else:
+            self._unwritten[path] = engine
         return engine
 
     def forget(self, key: EngineKey) -> None:
         """Removes the engine of `key`, one that does not load."""
-        self._path(key).unlink(missing_ok=True)
+        if self._unwritten.pop(self._path(key), None) is None:
+            self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: EngineKey) -> Path:
         return self._folder / f"{key.digest()}.engine"

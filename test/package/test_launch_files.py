@@ -134,6 +134,18 @@ def test_without_autostart_the_node_waits_unconfigured(launched: Callable[..., S
     assert station.state() == "unconfigured"
 
 
+@pytest.mark.parametrize(("argument", "state"), [((), "unconfigured"), (("autostart:=true",), "active")])
+def test_a_parameters_file_holds_unless_an_argument_says_otherwise(
+    launched: Callable[..., Station], bundle: Path, tmp_path: Path, argument: tuple[str, ...], state: str
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"/**:\n  ros__parameters:\n    autostart: false\n    bundle: {bundle}\n", encoding="utf-8")
+    station = launched("segment.launch.py", f"params_file:={mine}", *argument)
+    station.wait(state, lambda: station.state() == state, 20.0)
+    time.sleep(1.0)
+    assert station.state() == state
+
+
 def test_topics_and_transports_are_those_of_the_arguments(launched: Callable[..., Station], bundle: Path) -> None:
     station = launched(
         "segment.launch.py",

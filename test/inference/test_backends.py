@@ -64,7 +64,7 @@ def test_every_backend_labels_like_onnxruntime(
 
 
 @pytest.mark.skipif(has_gpu(), reason="there is a GPU")
-@pytest.mark.parametrize("name", ["tensorrt", "onnxruntime_cuda"])
+@pytest.mark.parametrize("name", ["tensorrt", "onnxruntime_cuda", "torch_cuda"])
 def test_gpu_backends_are_refused_without_a_gpu(name: str, tmp_path: Path) -> None:
     bundle = write_test_bundle(tmp_path / "bundle", 8, 8)
     with pytest.raises(BackendError, match="NVIDIA driver"):

@@ -27,6 +27,7 @@ VARIANTS: list[tuple[str, dict[str, Any], float]] = [
     ("torch", {"torch.device": "cuda", "torch.tf32": True}, 0.99),
     ("torch", {"torch.device": "cuda", "torch.half": True}, 0.99),
     ("torch", {"torch.device": "cuda", "torch.half": True, "torch.cuda_graphs": True}, 0.99),
+    ("torch_cuda", {}, 0.999),
     ("tensorrt", {}, 0.999),
     ("tensorrt", {"tensorrt.cuda_graph": False}, 0.999),
     ("tensorrt", {"tensorrt.tf32": True}, 0.99),
@@ -138,7 +139,7 @@ def test_tensorrt_copies_each_image_once_to_the_gpu_and_both_results_once_back(
     segmenter.close()
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "torch", "onnxruntime_cuda"])
+@pytest.mark.parametrize("name", ["tensorrt", "torch", "torch_cuda", "onnxruntime_cuda"])
 def test_a_result_on_the_gpu_stays_as_it_is_when_the_next_image_comes(
     name: str, exported: Bundle, engines: dict[str, Any]
 ) -> None:

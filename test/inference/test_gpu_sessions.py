@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends import cuda_memory, onnxruntime, tensorrt
 from rgbd_seg_ros.inference.backends.base import BackendError, BackendOptions
-from rgbd_seg_ros.inference.backends.torch import TorchBackend, _CudaSession
+from rgbd_seg_ros.inference.backends.cuda_device import Gpu
+from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER
+from rgbd_seg_ros.inference.backends.torch import TorchBackend, TorchCudaBackend, _CudaSession
 from rgbd_seg_ros.inference.bundle import Bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.inference.testing import write_test_bundle
@@ -63,6 +66,53 @@ def test_every_run_has_the_tf32_of_its_own_session_whichever_was_opened_last(no_
     for session in (rounded, exact, rounded):
         session.run(image)
     assert seen == [(True, True), (False, False), (True, True)]
+
+
+@pytest.mark.parametrize("recordable", [False, True])
+def test_a_network_that_cannot_be_recorded_as_a_cuda_graph_runs_without(
+    recordable: bool, no_gpu_needed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch, calls = no_gpu_needed, []
+    stream = SimpleNamespace(wait_stream=lambda other: None, synchronize=lambda: None)
+
+    @contextlib.contextmanager
+    def record(graph: Any) -> Iterator[None]:
+        if not recordable:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda side: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: calls.append("replay")))
+    monkeypatch.setattr(torch.cuda, "graph", record)
+
+    def forward(images: dict[str, Any]) -> Any:
+        calls.append("forward")
+        return torch.zeros((2, *SIZE), dtype=torch.uint8)
+
+    session = _CudaSession(forward, ("depth",), SIZE, graphs=True, tf32=False)
+    calls.clear()
+    session.run({"depth": np.ones((1, *SIZE), np.float32)})
+    assert calls == (["replay"] if recordable else ["forward"])
+    assert ("cannot be recorded" in caplog.text) is not recordable
+
+
+def test_torch_on_the_gpu_comes_before_the_cpu_and_after_what_is_faster() -> None:
+    order = {name: place for place, name in enumerate(AUTO_ORDER)}
+    assert order["tensorrt"] < order["onnxruntime_cuda"] < order["torch_cuda"] < order["openvino"] < order["torch"]
+
+
+def test_torch_without_cuda_is_refused_for_a_gpu(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("rgbd_seg_ros.inference.backends.torch.find_gpu", lambda: Gpu("test", (9, 0), 12080))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendError, match="--checkpoint"):
+        TorchCudaBackend().check(bundle)
+    entries = {mode: dataclasses.replace(e, checkpoint=e.model) for mode, e in bundle.manifest.modes.items()}
+    whole = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, modes=entries))
+    with pytest.raises(BackendError, match="finds no CUDA device"):
+        TorchCudaBackend().check(whole)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -64,10 +64,11 @@ class CsvHistory(pl.Callback):
         if self.rows and self.rows[-1]["step"] == trainer.global_step:
             return  # Lightning closes the checkpoint's own epoch once more when it resumes.
         figures = {
-            name.removesuffix("_epoch"): float(value)
+            name: float(value)
             for name, value in trainer.callback_metrics.items()
-            if not name.endswith("_step") and (self._validated or not name.startswith("val/"))
+            if name.startswith("val/") and self._validated
         }
+        figures |= pl_module.epoch_means.means()  # type: ignore[operator, union-attr]
         self._validated = False
         self.rows.append({"step": trainer.global_step, **dict(sorted(figures.items()))})
         if trainer.is_global_zero:

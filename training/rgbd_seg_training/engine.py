@@ -16,6 +16,7 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 from .class_balance import balance_weights
 from .compiling import compile_networks
 from .config import TrainConfig
+from .figures import RunningMeans, stacked
 from .loading import TrainingData, training_loader, validation_loader
 from .losses import region_loss, sparse_labels
 from .method import Batch, LossTerm, Method, check_depth_images, gradient_shares, model_inputs
@@ -47,11 +48,13 @@ class Engine(pl.LightningModule):
         self.method = method
         self._config = config
         self._data = data
+        self.epoch_means = RunningMeans()
         self.elapsed_s = 0.0
         self.stepping_s = 0.0
         self._tick: float | None = None
         self._step_began = 0.0
         self._random_states: list[dict[str, Any]] | None = None
+        self._clip_groups: dict[str, list[nn.Parameter]] | None = None
         self._confusion = nn.ModuleDict(
             {mode: MulticlassConfusionMatrix(data.num_classes, ignore_index=UNLABELLED) for mode in method.deployable()}
         )
@@ -144,26 +147,30 @@ class Engine(pl.LightningModule):
         """Sum of the weighted terms, each of them logged."""
         terms = self.method.training_losses(sparse_labels(batch, self._config.label_stride))
         total = torch.stack([term.weighted.float() for term in terms]).sum()
-        self._log_terms(terms, total)
+        self._log_terms(terms, total.detach())
         every = self._config.gradient_shares_every
         if every and self.global_step % every == 0 and batch_idx % self._config.accumulate == 0:
             shares = gradient_shares(terms, self.method.share_points())
-            self.log_dict({f"gradient/{name}": share for name, share in shares.items()}, on_step=False, on_epoch=True)
+            self.epoch_means.add({f"gradient/{name}": share for name, share in shares.items()})
         return total
 
     def _log_terms(self, terms: list[LossTerm], total: Tensor) -> None:
-        scale = float(total.detach())
-        figures = {"loss/total": scale}
+        figures: dict[str, float | Tensor] = {"loss/total": total}
         for term in terms:
-            value = float(term.value.detach())
-            figures |= {
-                f"loss/{term.name}": value,
-                f"share/{term.name}": term.weight * value / scale if scale else 0.0,
-            }
+            value = term.value.detach()
+            figures[f"loss/{term.name}"] = value
+            figures[f"share/{term.name}"] = torch.where(total != 0, term.weight * value / total, 0.0)
         figures |= {f"probe/{name}": value for name, value in self.method.probes().items()}
         figures["rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log_dict(figures, on_step=True, on_epoch=True, batch_size=self._config.batch_size)
-        self.log("loss", scale, prog_bar=True, logger=False, batch_size=self._config.batch_size)
+        self.epoch_means.add(figures)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            values = dict(zip(figures, stacked(figures).float(), strict=True))
+            self.log_dict(values, on_step=True, on_epoch=False, batch_size=self._config.batch_size)
+            self.log("loss", total, prog_bar=True, logger=False, batch_size=self._config.batch_size)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the means anew."""
+        self.epoch_means.clear()
 
     def configure_gradient_clipping(
         self,
@@ -171,12 +178,14 @@ class Engine(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each group of the method by its own norm, which is logged as it was before."""
-        if gradient_clip_val:
-            for name, parameters in self.method.clip_groups().items():
-                norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
-                figure = f"gradient_norm/{name}"
-                self.log(figure, norm, on_step=False, on_epoch=True, batch_size=self._config.batch_size)
+        """Clip each group of the method by its own norm, whose mean is logged as it was before."""
+        if not gradient_clip_val:
+            return
+        if self._clip_groups is None:
+            self._clip_groups = self.method.clip_groups()
+        clip = torch.nn.utils.clip_grad_norm_
+        norms = {f"gradient_norm/{n}": clip(group, gradient_clip_val) for n, group in self._clip_groups.items()}
+        self.epoch_means.add(norms)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """End the run when its time is up; the last weights are validated, whatever `train.validate_every` says."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
+from .figures import Figures
 from .losses import RegionLoss, segmentation_loss
 
 Batch = Mapping[str, Tensor]
@@ -99,8 +100,8 @@ class Method(nn.Module, abc.ABC):
         """Activations of the last `training_losses` call on which gradient shares of the terms are logged."""
         return {}
 
-    def probes(self) -> dict[str, float]:
-        """Other figures of the last step worth a line in the log."""
+    def probes(self) -> Figures:
+        """Other figures of the last step worth a line in the log; scalar tensors, so that no step waits for a GPU."""
         return {}
 
 

@@ -13,6 +13,7 @@ _FOLDER = "rgbd_seg_ros.inference.backends"
 _CLASSES = {
     "tensorrt": (f"{_FOLDER}.tensorrt", "TensorRtBackend"),
     "onnxruntime_cuda": (f"{_FOLDER}.onnxruntime", "OnnxRuntimeCudaBackend"),
+    "torch_cuda": (f"{_FOLDER}.torch", "TorchCudaBackend"),
     "openvino": (f"{_FOLDER}.openvino", "OpenVinoBackend"),
     "onnxruntime": (f"{_FOLDER}.onnxruntime", "OnnxRuntimeBackend"),
     "torch": (f"{_FOLDER}.torch", "TorchBackend"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,10 @@ from rgbd_seg_ros.inference.backends.base import (
     UInt8,
     resident_mib,
 )
+from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
 from rgbd_seg_ros.inference.bundle import Bundle
+
+logger = logging.getLogger(__name__)
 
 
 class TorchBackend(Backend):
@@ -67,9 +71,7 @@ class TorchBackend(Backend):
 
         from rgbd_seg_ros.models.checkpoint import load_model
 
-        device = self.setting(options, "device")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = self._device(options)
         torch.set_num_threads(options.threads)
         entry = bundle.manifest.modes[mode]
         try:
@@ -90,6 +92,38 @@ class TorchBackend(Backend):
             return _CudaSession(forward, entry.inputs, options.size, graphs=graphs, tf32=tf32)
         except RuntimeError as error:  # also where memory runs out or the compiler fails
             raise BackendError(f"torch cannot run the model of mode {mode.value}: {error}") from error
+
+    def _device(self, options: BackendOptions) -> str:
+        import torch
+
+        device: str = self.setting(options, "device")
+        return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class TorchCudaBackend(TorchBackend):
+    """PyTorch on an NVIDIA GPU: what `auto` takes there before it turns to the CPU.
+
+    Settings: those of `TorchBackend` without `device`; CUDA graphs are on.
+    """
+
+    name = "torch_cuda"
+    defaults = MappingProxyType(
+        {"compile": False, "cuda_graphs": True, "half": False, "tf32": False, "channels_last": True}
+    )
+    choices = MappingProxyType({})
+
+    def check(self, bundle: Bundle) -> str:
+        """See `Backend.check`; asks for the GPU before torch is imported, which takes seconds."""
+        gpu = find_gpu()
+        super().check(bundle)
+        import torch
+
+        if not torch.cuda.is_available():
+            raise BackendError(f"torch {torch.__version__} finds no CUDA device; install a build for this driver")
+        return f"torch {torch.__version__}, CUDA on {gpu.name}"
+
+    def _device(self, options: BackendOptions) -> str:
+        return "cuda"
 
 
 class _Labels:
@@ -150,7 +184,9 @@ class _CudaSession(Session):
         self._graph: Any = None
         self._set_precision()
         with torch.inference_mode():
-            self._output = self._record() if graphs else self._forward(self._device)
+            self._output = self._record() if graphs else None
+            if self._output is None:
+                self._output = self._forward(self._device)
             self._result = torch.empty(self._output.shape, dtype=torch.uint8).pin_memory()
 
     def _set_precision(self) -> None:
@@ -160,7 +196,7 @@ class _CudaSession(Session):
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self._tf32
 
     def _record(self) -> Any:
-        """Records the network as a CUDA graph that reads and writes fixed memory."""
+        """Records the network as a CUDA graph that reads and writes fixed memory; None if it cannot be recorded."""
         import torch
 
         side = torch.cuda.Stream()
@@ -169,9 +205,15 @@ class _CudaSession(Session):
             for _ in range(3):  # lets cuDNN choose its algorithms outside the recording
                 self._forward(self._device)
         torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            return self._forward(self._device)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                output = self._forward(self._device)
+        except RuntimeError as error:
+            logger.warning("the network cannot be recorded as a CUDA graph (%s): it runs without", error)
+            return None
+        self._graph = graph
+        return output
 
     def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
         import torch

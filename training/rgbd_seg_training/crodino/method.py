@@ -12,6 +12,7 @@ from torch.nn import functional
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
+from ..figures import Figures
 from ..losses import segmentation_loss, sparse_labels
 from ..method import Batch, LossTerm, Method
 from .config import CrodinoConfig, ramp
@@ -69,7 +70,7 @@ class CrodinoMethod(Method):
         self._half = width // 2
         self._num_classes = rgb.spec.num_classes
         self._views: dict[str, View] = {}
-        self._probes: dict[str, float] = {}
+        self._probes: dict[str, Tensor] = {}
         self._build_parts(width)
 
     def _build_parts(self, width: int) -> None:
@@ -106,7 +107,7 @@ class CrodinoMethod(Method):
         """The deepest features of both models."""
         return {f"h_{name}": view.deepest for name, view in self._views.items()}
 
-    def probes(self) -> dict[str, float]:
+    def probes(self) -> Figures:
         """Retrieval accuracy of the contrast, accuracy of the modality classifier, mean cos^2."""
         return self._probes
 
@@ -169,7 +170,9 @@ class CrodinoMethod(Method):
         first, second = self.projection(first), self.projection(second)
         with torch.no_grad():
             nearest = (functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T).argmax(1)
-            self._probes["contrast_retrieval"] = float((nearest.cpu() == torch.arange(len(first))).float().mean())
+            self._probes["contrast_retrieval"] = (
+                (nearest == torch.arange(len(first), device=first.device)).float().mean()
+            )
         if self.config.queue == 0 or self.config.contrast != "pooled":
             return info_nce(first, second, self.config.temperature)
         loss = info_nce(first, second, self.config.temperature, self.queue.negatives())
@@ -203,14 +206,14 @@ class CrodinoMethod(Method):
         count = len(pooled) // 2
         target = torch.arange(2, device=pooled.device).repeat_interleave(count)
         scores = self.discriminator(pooled)
-        self._probes["modality_accuracy"] = float((scores.detach().argmax(1) == target).float().mean())
+        self._probes["modality_accuracy"] = (scores.detach().argmax(1) == target).float().mean()
         # Sum of the two modalities' means, as in the formula.
         return 2 * functional.cross_entropy(scores.float(), target)
 
     def _orthogonality(self) -> Tensor:
         values = [orthogonality(v.invariant, v.specific) for v in self._views.values()]
         total = torch.stack(values).sum()
-        self._probes["cos2"] = float(total.detach()) / 2
+        self._probes["cos2"] = total.detach() / 2
         return total
 
     def _mutual(self, batch: Batch) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import SegmentationModel
 
+from ..figures import Figures
 from ..method import Batch, LossTerm, Method, freeze, model_inputs
 from ..single import mode_of
 from .aligners import build_aligners
@@ -87,10 +88,10 @@ class PrimKdMethod(Method):
         """The student's deepest fused map."""
         return {} if self._deepest is None else {"deepest": self._deepest}
 
-    def probes(self) -> dict[str, float]:
+    def probes(self) -> Figures:
         """Share of samples whose largest reconstruction error lies in each stage."""
         if self._chosen is None:
             return {}
         counts = torch.bincount(self._chosen, minlength=len(self.student.feature_channels))
-        shares = (counts / counts.sum()).tolist()
+        shares = counts / counts.sum()
         return {f"worst_stage{stage}": share for stage, share in enumerate(shares, start=1)}

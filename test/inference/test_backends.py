@@ -79,13 +79,27 @@ def test_auto_explains_every_backend_that_it_passes_over(tmp_path: Path) -> None
     assert [text.partition(":")[0] for text in segmenter.diagnostics] == list(passed_over)
 
 
-def test_openvino_refuses_8_bit_bundles_which_it_labels_wrongly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("facts", "accepted"),
+    [
+        ({}, False),
+        ({"openvino_agreement": None, "min_agreement": 0.95}, False),
+        ({"openvino_agreement": 0.94, "min_agreement": 0.95}, False),
+        ({"openvino_agreement": 0.96, "min_agreement": 0.95}, True),
+    ],
+)
+def test_openvino_takes_8_bit_bundles_only_if_they_were_verified_there(
+    facts: dict[str, Any], accepted: bool, tmp_path: Path
+) -> None:
     pytest.importorskip("openvino")
     bundle = write_test_bundle(tmp_path / "bundle", 8, 8)
-    eight_bit = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, precision="int8"))
-    with pytest.raises(BackendError, match="8-bit"):
-        make_backend("openvino").check(eight_bit)
-    assert Segmenter(eight_bit).backend == "onnxruntime"
+    modes = {mode: dataclasses.replace(entry, verification=facts) for mode, entry in bundle.manifest.modes.items()}
+    manifest = dataclasses.replace(bundle.manifest, precision="int8", modes=modes)
+    eight_bit = dataclasses.replace(bundle, manifest=manifest)
+    assert Segmenter(eight_bit).backend == ("openvino" if accepted else "onnxruntime")
+    if not accepted:
+        with pytest.raises(BackendError, match="8-bit models were not verified in OpenVINO"):
+            make_backend("openvino").check(eight_bit)
 
 
 def test_torch_needs_the_checkpoints_in_the_bundle(tmp_path: Path) -> None:

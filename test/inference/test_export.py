@@ -180,6 +180,27 @@ def test_lower_precision_is_measured_and_really_lower(
         export_bundle({"rgb": tiny["rgb"]}, tmp_path / "strict", LABELS, strict)
 
 
+def test_8_bit_models_label_alike_in_both_runtimes_and_read_their_images_in_full_precision(
+    networks: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    options = ExportOptions(*SIZE, precision="int8", frames=pattern_frames(3, *SIZE, seed=4), min_agreement=0.5)
+    bundle = export_bundle({"depth": networks["depth"]}, tmp_path / "int8", LABELS, options)
+    runtimes = [Segmenter(bundle, name, threads=1) for name in ("onnxruntime", "openvino")]
+    for mode in bundle.modes:
+        facts = bundle.manifest.modes[mode].verification
+        assert facts["openvino_agreement"] == pytest.approx(facts["agreement"], abs=0.02)
+        for frame in pattern_frames(2, *SIZE, seed=9):
+            one, other = (runtime.segment(mode, frame.rgb, frame.depth, 1.0).label for runtime in runtimes)
+            assert (one == other).mean() > 0.98
+        graph = onnx.load_model_from_string(bundle.model_bytes(mode)).graph
+        layers = [node for node in graph.node if node.op_type == "Conv"]
+        dequantized = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+        in_full = [layer for layer in layers if layer.input[0] not in dequantized]
+        assert layers[0] in in_full
+        assert len(in_full) < len(layers) / 2
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_scores_are_compared_class_by_class_even_where_a_tool_has_reordered_the_graph(
     tiny: dict[str, Any], precision: str

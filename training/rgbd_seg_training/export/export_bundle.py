@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from rgbd_seg_training.export.frames import ExportFrame, pattern_frames
 from rgbd_seg_training.export.graph import LabellingGraph, example_images
 from rgbd_seg_training.export.onnx_file import to_onnx
 from rgbd_seg_training.export.precision import half_graph, quantize
-from rgbd_seg_training.export.verify import check, verify
+from rgbd_seg_training.export.verify import agreement_in_openvino, check, verify
 
 MIN_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.95}
 """Share of labels that must agree with torch fp32, by precision; below it the bundle is refused."""
@@ -131,6 +132,9 @@ def _export_mode(
         model = quantize(model, network.spec.inputs, options.frames, size)
     frames = [*options.frames, *pattern_frames(options.patterns, *size)]
     verification = verify(graph, model, frames, size)
+    if options.precision == "int8":
+        agreement = agreement_in_openvino(graph, model, frames, size)
+        verification = dataclasses.replace(verification, openvino_agreement=agreement)
     report(f"{mode.value}: {verification}")
     floor = MIN_AGREEMENT[options.precision] if options.min_agreement is None else options.min_agreement
     check(verification, mode.value, floor)

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from rgbd_seg_training.export.frames import ExportFrame
 from rgbd_seg_training.export.graph import LabellingGraph
 
+_LAYERS = ["Conv", "MatMul", "Gemm"]
+FLOAT_DEPTH = 3
+"""Layers in a row from each input that stay in fp32 in 8-bit models; docs/measurements.md says what they are worth."""
+
 
 class _ToHalf(nn.Module):
     """A normaliser that computes in fp32 and hands on half floats."""
@@ -43,11 +47,13 @@ def quantize(model: Any, inputs: Sequence[str], frames: Sequence[ExportFrame], s
     """A copy of `model` (`onnx.ModelProto`, fp32) with 8-bit convolutions and matrix products.
 
     Static quantisation in QDQ form, weights per channel, ranges from `frames` (should be real and like those of use).
-    The class choice stays in fp32. Weights take 7 of the 8 bits: without VNNI or AMX, x86 processors add pairs of
-    products in 16 bits, which overflow with all 8.
+    The class choice stays in fp32, and so do the first layers, which read few channels of a wide range and cost little.
+    Activations are unsigned: with signed ones OpenVINO 2026.4 labels wrongly, and ONNX Runtime is slower on processors
+    without VNNI. Weights take 7 of the 8 bits: without VNNI or AMX, x86 processors add pairs of products in 16 bits,
+    which overflow with all 8.
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
@@ -59,11 +65,30 @@ def quantize(model: Any, inputs: Sequence[str], frames: Sequence[ExportFrame], s
             result,
             _Reader(frame.inputs(inputs, *size) for frame in frames),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            activation_type=QuantType.QUInt8,
+            op_types_to_quantize=_LAYERS,
+            nodes_to_exclude=first_layers(onnx.load_model(prepared)),
             per_channel=True,
             reduce_range=True,
         )
         return onnx.load_model(result)
+
+
+def first_layers(model: Any) -> list[str]:
+    """Names of the layers of an `onnx.ModelProto` with fewer than `FLOAT_DEPTH` others between them and every input.
+
+    In networks of few layers that is no more than a quarter of the longest chain.
+    """
+    behind: dict[str, int] = {}  # layers up to and with the one that gives a tensor
+    place: dict[str, int] = {}
+    for node in model.graph.node:  # in the order of execution
+        above = max((behind.get(name, 0) for name in node.input), default=0)
+        if node.op_type in _LAYERS:
+            place[node.name] = above
+            above += 1
+        behind |= dict.fromkeys(node.output, above)
+    depth = min(FLOAT_DEPTH, max(behind.values(), default=0) // 4)
+    return [name for name, above in place.items() if above < depth]
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
+from rgbd_seg_ros.inference.backends.openvino import load_model
 from rgbd_seg_ros.inference.preprocess import to_image_size
 from rgbd_seg_training.export.frames import ExportFrame
 from rgbd_seg_training.export.graph import LabellingGraph
@@ -29,6 +31,7 @@ class Verification:
         max_score_error: largest difference of a class score; `score_range` is the span of the scores themselves.
         max_confidence_error: largest difference of the confidence, in 255ths.
         miou, miou_torch: mean IoU of both on the labelled ones of the frames, None without labels.
+        openvino_agreement: share of pixels that get the same label in OpenVINO, None where it was not asked.
     """
 
     frames: int
@@ -38,6 +41,7 @@ class Verification:
     max_confidence_error: int
     miou: float | None
     miou_torch: float | None
+    openvino_agreement: float | None = None
 
     def facts(self) -> dict[str, Any]:
         """The measurement as JSON data, with the versions that it was made with."""
@@ -52,6 +56,8 @@ class Verification:
         )
         if self.miou is not None and self.miou_torch is not None:
             text += f", mIoU {self.miou:.4f} against {self.miou_torch:.4f}"
+        if self.openvino_agreement is not None:
+            text += f"; in OpenVINO {100 * self.openvino_agreement:.3f} %"
         return text
 
 
@@ -80,6 +86,28 @@ def verify(graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], siz
                 matrix.update(truth, to_image_size(prediction, truth.shape[:2]))
     miou, miou_torch = (float(m.scores().miou) if labelled else None for m in matrices)
     return Verification(len(frames), same / pixels, max(errors), max(spans), max(confidences), miou, miou_torch)
+
+
+def agreement_in_openvino(
+    graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], size: tuple[int, int]
+) -> float | None:
+    """Share of labels of `model` in OpenVINO on the CPU that are those of `graph`; None where it is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        return None
+    names = graph.model.spec.inputs
+    config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    request, same, pixels = None, 0, 0
+    for frame in frames:
+        inputs = frame.inputs(names, *size)
+        if request is None:
+            shapes = {name: image.shape for name, image in inputs.items()}
+            request = load_model(model.SerializeToString(), shapes, "CPU", config)
+        with torch.inference_mode():
+            expected, _ = graph(*(torch.from_numpy(image) for image in inputs.values()))
+        label = request.infer(dict(inputs))[OUTPUTS[0]]
+        same += int((label == expected.numpy()).sum())
+        pixels += label.size
+    return same / pixels
 
 
 def check(verification: Verification, mode: str, floor: float) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -38,7 +41,7 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """State of the node at one moment; the second half is empty while it is not active.
+    """State of the node at one moment; worker and inputs are empty while it is not active.
 
     Attributes:
         state: label of the lifecycle state.
@@ -46,6 +49,7 @@ class NodeReport:
         facts: bundle, backend, label set, class names: what helps a person.
         worker: report of the worker.
         inputs: by sensor.
+        busy: what keeps the node from anything else at present; empty otherwise.
     """
 
     state: str
@@ -53,6 +57,7 @@ class NodeReport:
     facts: dict[str, str] = field(default_factory=dict)
     worker: WorkerReport | None = None
     inputs: dict[Sensor, InputFacts] = field(default_factory=dict)
+    busy: str = ""
 
 
 class Diagnostics:
@@ -64,12 +69,33 @@ class Diagnostics:
     def __init__(self, node: Node, report: Callable[[], NodeReport]) -> None:
         self._node = node
         self._report = report
+        self._busy = ""
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.status_output())
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    @contextlib.contextmanager
+    def while_busy(self, what: str) -> Iterator[None]:
+        """Publish on from a thread while the caller does `what`, which keeps the executor from its timers."""
+        done, started = threading.Event(), time.monotonic()
+
+        def tell() -> None:
+            while not done.is_set():
+                self._busy = f"{what}, {time.monotonic() - started:.0f} s so far"
+                self.publish()
+                done.wait(PERIOD_S)
+
+        thread = threading.Thread(target=tell, name="diagnostics", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self._busy = ""
+
     def publish(self) -> None:
         """Publish the present state."""
-        report = self._report()
+        report = dataclasses.replace(self._report(), busy=self._busy)
         name = self._node.get_fully_qualified_name().lstrip("/")  # two nodes of one name live in two namespaces
         array = DiagnosticArray(status=[node_status(name, report, time.monotonic_ns())])
         array.header.stamp = self._node.get_clock().now().to_msg()
@@ -91,6 +117,8 @@ def node_status(name: str, report: NodeReport, now_ns: int) -> DiagnosticStatus:
     level, message = DiagnosticStatus.OK, report.state
     if report.failure:
         level, message = DiagnosticStatus.ERROR, report.failure
+    elif report.busy:
+        level, message = DiagnosticStatus.WARN, report.busy
     elif report.worker is not None and now_ns - report.worker.at_ns > HUNG_NS:
         seconds = (now_ns - report.worker.at_ns) / 1e9
         level, message = DiagnosticStatus.ERROR, f"one inference or reload has taken {seconds:.0f} s so far"

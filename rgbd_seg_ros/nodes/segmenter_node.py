@@ -179,7 +179,8 @@ class SegmenterNode(LifecycleNode):
             self._free(engine, outputs)  # it has come back after all
         settings = parameters.read(self)
         bundle = load_bundle(settings.bundle or default_bundle())
-        self._engine = Engine(functools.partial(_load_segmenter, bundle, settings), settings.max_errors)
+        with self._diagnostics.while_busy("loading the models"):  # TensorRT builds engines for minutes
+            self._engine = Engine(functools.partial(_load_segmenter, bundle, settings), settings.max_errors)
         self._outputs = Outputs(self, bundle.manifest.label_set, settings.stamp_source, settings.overlay_opacity)
         self._settings = settings
         self._facts = _facts(bundle, self._engine)

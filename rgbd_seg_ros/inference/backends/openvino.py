@@ -42,7 +42,7 @@ class OpenVinoBackend(Backend):
         if bundle.manifest.precision == "int8" and not _is_verified_here(bundle):
             # 2026.4 labels networks wrongly that have signed activations, as exports of before had.
             raise BackendError(
-                "the 8-bit models were not verified in OpenVINO when they were exported, and some it runs wrongly; "
+                "the 8-bit models were not found right in OpenVINO when they were exported, and some it runs wrongly; "
                 "export the bundle again where openvino is installed"
             )
         return f"OpenVINO {openvino.get_version().partition('-')[0]}"
@@ -70,8 +70,11 @@ class OpenVinoBackend(Backend):
 
 def _is_verified_here(bundle: Bundle) -> bool:
     """Whether the exporter found that OpenVINO labels like torch, to the share that the bundle was held to."""
-    facts = [entry.verification for entry in bundle.manifest.modes.values()]
-    return all((f.get("openvino_agreement") or 0.0) >= f.get("min_agreement", 1.0) for f in facts)
+    for entry in bundle.manifest.modes.values():
+        agreement = entry.verification.get("openvino_agreement")
+        if agreement is None or agreement < entry.verification.get("min_agreement", 1.0):
+            return False
+    return True
 
 
 def load_model(model: bytes, inputs: Mapping[str, Sequence[int]], device: str, config: Mapping[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -90,10 +89,13 @@ def verify(graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], siz
 
 def agreement_in_openvino(
     graph: LabellingGraph, model: Any, frames: Sequence[ExportFrame], size: tuple[int, int]
-) -> float | None:
-    """Share of labels of `model` in OpenVINO on the CPU that are those of `graph`; None where it is not installed."""
-    if importlib.util.find_spec("openvino") is None:
-        return None
+) -> float:
+    """Share of labels of `model` in OpenVINO on the CPU that are those of `graph`.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+        RuntimeError: it refuses the model.
+    """
     names = graph.model.spec.inputs
     config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     request, same, pixels = None, 0, 0

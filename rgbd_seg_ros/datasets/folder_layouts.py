@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LABEL_SETS, LabelSet, spread_colors
-from rgbd_seg_ros.datasets.manifest import DepthFacts, FileFacts, Intrinsics, Manifest
+from rgbd_seg_ros.datasets.manifest import DepthFacts, FileFacts, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 

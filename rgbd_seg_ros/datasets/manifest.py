@@ -9,24 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.errors import UserError
 
 FORMAT = "rgbd_seg_set"
 VERSION = 1
 MANIFEST_NAME = "manifest.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Intrinsics:
-    """Pinhole camera in pixels; pixel centres lie at integer coordinates."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rgbd_seg_ros.core.frames import UNLABELLED
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.datasets.depth_codecs import decode_depth, encode_depth
 from rgbd_seg_ros.datasets.images import png_size, read_raw, read_rgb
-from rgbd_seg_ros.datasets.manifest import MANIFEST_NAME, Intrinsics, Manifest, read_manifest
+from rgbd_seg_ros.datasets.manifest import MANIFEST_NAME, Manifest, read_manifest
 from rgbd_seg_ros.errors import UserError
 
 CAMERAS_NAME = "cameras.json"

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics, scaled_centre
 from rgbd_seg_ros.nodes.messages import stamp_from_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Intrinsics:
-    """Pinhole parameters in pixels of an image of `width` x `height`."""
+def intrinsics_of(msg: CameraInfo) -> Intrinsics | None:
+    """The rectified projection P where it is filled in, else K; None for an uncalibrated camera (fx = 0).
 
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    @classmethod
-    def from_message(cls, msg: CameraInfo) -> Intrinsics | None:
-        """The rectified projection P where it is filled in, else K; None for an uncalibrated camera (fx = 0).
-
-        Raises:
-            ValueError: the message says something else that no camera can have; the text names it.
-        """
-        fx, fy, cx, cy = msg.p[0], msg.p[5], msg.p[2], msg.p[6]
-        if fx == 0.0:
-            fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
-        if fx == 0.0:
-            return None
-        if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx < 0.0 or fy <= 0.0:
-            raise ValueError(f"focal length ({fx:g}, {fy:g}) and centre ({cx:g}, {cy:g}) are not those of a camera")
-        if msg.width == 0 or msg.height == 0:
-            raise ValueError(f"the image size is {msg.width} x {msg.height}")
-        return cls(msg.width, msg.height, fx, fy, cx, cy)
-
-    def resized(self, width: int, height: int) -> Intrinsics:
-        """The same camera for an image of another size (pixel centres at whole numbers)."""
-        sx, sy = width / self.width, height / self.height
-        return Intrinsics(
-            width, height, self.fx * sx, self.fy * sy, _scaled_centre(self.cx, sx), _scaled_centre(self.cy, sy)
-        )
+    Raises:
+        ValueError: the message says something else that no camera can have; the text names it.
+    """
+    fx, fy, cx, cy = msg.p[0], msg.p[5], msg.p[2], msg.p[6]
+    if fx == 0.0:
+        fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
+    if fx == 0.0:
+        return None
+    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx < 0.0 or fy <= 0.0:
+        raise ValueError(f"focal length ({fx:g}, {fy:g}) and centre ({cx:g}, {cy:g}) are not those of a camera")
+    if msg.width == 0 or msg.height == 0:
+        raise ValueError(f"the image size is {msg.width} x {msg.height}")
+    return Intrinsics(msg.width, msg.height, fx, fy, cx, cy)
 
 
 def camera_info_message(camera: Intrinsics, stamp_ns: int, frame_id: str) -> CameraInfo:
@@ -72,13 +53,8 @@ def camera_info_for(camera: CameraInfo, size: tuple[int, int], stamp_ns: int, fr
     for matrix, columns in ((k, 3), (p, 4)):
         if matrix[0] == 0.0:
             continue  # not calibrated
-        matrix[0], matrix[1], matrix[2] = matrix[0] * x, matrix[1] * x, _scaled_centre(matrix[2], x)
-        matrix[columns + 1], matrix[columns + 2] = matrix[columns + 1] * y, _scaled_centre(matrix[columns + 2], y)
+        matrix[0], matrix[1], matrix[2] = matrix[0] * x, matrix[1] * x, scaled_centre(matrix[2], x)
+        matrix[columns + 1], matrix[columns + 2] = matrix[columns + 1] * y, scaled_centre(matrix[columns + 2], y)
     p[3], p[7] = p[3] * x, p[7] * y
     message.k, message.p = k, p
     return message
-
-
-def _scaled_centre(centre: float, scale: float) -> float:
-    """The principal point on one axis of an image scaled by `scale`; pixel centres lie at whole numbers."""
-    return (centre + 0.5) * scale - 0.5

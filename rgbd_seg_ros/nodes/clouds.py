@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2, PointField
 
 from rgbd_seg_ros.core.frames import Frame
-from rgbd_seg_ros.nodes.calibration import Intrinsics
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.nodes.messages import byte_array, stamp_from_ns
 
 _POINT = np.dtype(

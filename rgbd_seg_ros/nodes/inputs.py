@@ -10,8 +10,9 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rgbd_seg_ros.core.frames import Sensor
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.nodes import qos
-from rgbd_seg_ros.nodes.calibration import Intrinsics
+from rgbd_seg_ros.nodes.calibration import intrinsics_of
 from rgbd_seg_ros.nodes.diagnostics import InputFacts
 from rgbd_seg_ros.nodes.intake import Inbox, Intake
 
@@ -87,7 +88,7 @@ class Inputs:
     def _subscribe_camera_info(self, on_camera: Callable[[Intrinsics | None, CameraInfo], None]) -> None:
         def on_message(message: CameraInfo) -> None:
             try:
-                on_camera(Intrinsics.from_message(message), message)
+                on_camera(intrinsics_of(message), message)
             except ValueError as error:
                 self._node.get_logger().warning(
                     f"a message on {CAMERA_INFO} is ignored: {error}", throttle_duration_sec=10.0

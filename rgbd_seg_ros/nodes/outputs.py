@@ -9,11 +9,12 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.core.records import WorkOrder
 from rgbd_seg_ros.inference.segmenter import Segmentation
 from rgbd_seg_ros.nodes import qos
-from rgbd_seg_ros.nodes.calibration import Intrinsics, camera_info_for
+from rgbd_seg_ros.nodes.calibration import camera_info_for
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.extras import LABEL_INFO_TYPE, label_info_message
 from rgbd_seg_ros.nodes.messages import image_message

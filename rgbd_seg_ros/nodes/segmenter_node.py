@@ -21,11 +21,11 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.nodes import parameters
-from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.diagnostics import Diagnostics, NodeReport
 from rgbd_seg_ros.nodes.engine import Engine
 from rgbd_seg_ros.nodes.inputs import Inputs

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
+
 Array = npt.NDArray[np.float32]
 
 DEFAULT_FOCAL_PER_WIDTH = 0.85
@@ -15,15 +17,8 @@ DEFAULT_FOCAL_PER_WIDTH = 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
-    """Pinhole intrinsics without distortion, in pixels; pixel centres lie at integer coordinates."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
+class Camera(Intrinsics):
+    """A camera that scenes are rendered with."""
 
     @classmethod
     def default(cls, width: int = 640, height: int = 480) -> Camera:
@@ -34,11 +29,6 @@ class Camera:
     def zoomed(self, factor: float) -> Camera:
         """The same image size with both focal lengths multiplied by `factor`."""
         return Camera(self.width, self.height, self.fx * factor, self.fy * factor, self.cx, self.cy)
-
-    def resized(self, width: int, height: int) -> Camera:
-        """The same view at another image size."""
-        sx, sy = width / self.width, height / self.height
-        return Camera(width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
 
     def rays(self) -> Array:
         """Viewing rays, (height*width) x 3 in the camera frame with z = 1, so that ray length is depth."""

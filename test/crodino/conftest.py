@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
-from rgbd_seg_ros.datasets.manifest import DepthFacts, Intrinsics, Manifest
+from rgbd_seg_ros.datasets.manifest import DepthFacts, Manifest
 from rgbd_seg_ros.datasets.prepared_set import Sample
 from rgbd_seg_training.data.set_writer import SetWriter
 

@@ -28,7 +28,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rgbd_seg_ros.core.frames import Sensor
-from rgbd_seg_ros.nodes.calibration import Intrinsics, camera_info_message
+from rgbd_seg_ros.core.intrinsics import Intrinsics
+from rgbd_seg_ros.nodes.calibration import camera_info_message
 from rgbd_seg_ros.nodes.messages import image_message, ns_from_stamp
 from rgbd_seg_ros.replay.domain import joined, private_domain
 

@@ -12,7 +12,7 @@ from mutations import mutated_calibration, mutated_image
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.records import DropReason
 from rgbd_seg_ros.core.stream import RgbdStream, StreamConfig
-from rgbd_seg_ros.nodes.calibration import Intrinsics
+from rgbd_seg_ros.nodes.calibration import intrinsics_of
 from rgbd_seg_ros.nodes.encodings import DecodeError
 from rgbd_seg_ros.nodes.messages import frame_from_message
 
@@ -53,7 +53,7 @@ def test_mutated_calibrations_are_understood_or_refused() -> None:
     for _ in range(MESSAGES // 10):
         info = mutated_calibration(rng)
         try:
-            read = Intrinsics.from_message(info)
+            read = intrinsics_of(info)
         except ValueError as error:
             assert str(error)
         else:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbd_seg_ros.core.frames import UNLABELLED, Frame, Mode, Sensor
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport, SensorState, StreamSnapshot, WorkOrder
-from rgbd_seg_ros.nodes.calibration import Intrinsics
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.diagnostics import InputFacts, NodeReport, input_status, node_status
 from rgbd_seg_ros.nodes.intake import STORED_MESSAGES, Inbox, Intake, Rejection

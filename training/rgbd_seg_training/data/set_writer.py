@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.datasets.images import write_png
-from rgbd_seg_ros.datasets.manifest import MANIFEST_NAME, FileFacts, Intrinsics, Manifest, write_json
+from rgbd_seg_ros.datasets.manifest import MANIFEST_NAME, FileFacts, Manifest, write_json
 from rgbd_seg_ros.datasets.prepared_set import CAMERAS_NAME, PreparedSet, Sample
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.data.statistics import measure_set

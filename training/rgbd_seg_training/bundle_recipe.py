@@ -188,7 +188,7 @@ class Recipe:
         return RunFolder(self._work / "runs" / stage)
 
     def new_network(self, name: str) -> SegmentationModel:
-        """The network of a name in the models file, with random weights."""
+        """The network of a name in the models file, its encoders from ImageNet or random as the recipe says."""
         path = Path(self._config.models)
         try:
             specs = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -196,7 +196,7 @@ class Recipe:
             raise UserError(f"{path} cannot be read ({error.strerror}); name the YAML file of the networks.") from error
         if name not in specs:
             raise UserError(f"{path} describes no network '{name}'; add it.")
-        return build_model(ModelSpec.from_dict(specs[name]))
+        return build_model(ModelSpec.from_dict(specs[name]), pretrained=self._config.pretrained)
 
     def first_network(self, stage: str, name: str) -> SegmentationModel:
         """What the first phase of a stage begins with: a new network, or the one that the recipe goes on from."""

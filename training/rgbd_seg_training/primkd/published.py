@@ -11,8 +11,8 @@ from torch import Tensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import DepthEncoding, ModelSpec, build_model, save_model
 from rgbd_seg_ros.models.mit import MIT_SIZES
-from rgbd_seg_ros.models.pretrained import read_state
 from rgbd_seg_ros.models.spec import IMAGENET_MEAN, IMAGENET_STD
+from rgbd_seg_ros.models.weight_files import read_state
 
 _TRAINING_ONLY = ("align_loss", "conv_loss")
 _DUAL = (

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", metavar="SET[:SPLIT]", help="prepared data set to verify (and calibrate) with")
     parser.add_argument("--frame-count", type=int, default=16, metavar="N", help="frames of it to use (16)")
     parser.add_argument("--min-agreement", type=float, metavar="SHARE", help="refuse below this share of equal labels")
+    parser.add_argument("--half-weights", action="store_true", help="fp32 with weights as half floats in the files")
     parser.add_argument("--checkpoint", action="store_true", help="put the torch networks into the bundle as well")
 
 
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         frames=frames,
         min_agreement=args.min_agreement,
+        half_weights=args.half_weights,
         checkpoint=args.checkpoint,
         training={"command": shlex.join(["training/export_bundle.py", *sys.argv[1:]])},
     )

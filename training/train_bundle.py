@@ -5,7 +5,8 @@ python training/train_bundle.py --config training/configs/bundle/rooms.yaml --wo
 
 The stages are scenes, teacher, fusion, crodino, export and score, with baseline_rgb, baseline_depth and baseline_fusion
 on request (--stages). A finished stage is not run again; an interrupted one continues when the command is repeated.
-Teacher and fusion run beside crodino, each in a process of its own, unless --parallel false.
+Where CroDiNo-KD's model is the teacher (--teacher), crodino comes first and fusion starts from its encoders. Otherwise
+teacher and fusion run beside crodino, each in a process of its own, unless --parallel false.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from rgbd_seg_training.bundle_config import BundleConfig
 from rgbd_seg_training.bundle_recipe import Recipe
 from rgbd_seg_training.cli import run_script
 
-NEEDED = ["scenes", "teacher", "fusion", "crodino", "export", "score"]
-
 
 def build_parser() -> ArgumentParser:
     """All options of the script; each is a YAML key as well."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below; later ones win")
     parser.add_argument("--work", type=str, required=True, help="folder of data, runs and the bundle")
-    parser.add_argument("--stages", type=list[str], default=NEEDED, help="what to run, in this order")
+    parser.add_argument(
+        "--stages", type=list[str], default=[], help="what to run, in this order (default: all it needs)"
+    )
     parser.add_class_arguments(BundleConfig)
     return parser
 
@@ -41,14 +42,16 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     config = parser.instantiate(arguments)
     sections = {name: getattr(config, name) for name in BundleConfig.__dataclass_fields__}
-    recipe = Recipe(BundleConfig(**sections), Path(config.work), report=lambda line: print(line, flush=True))
-    unknown = [s for s in config.stages if s not in recipe.stages]
+    bundle = BundleConfig(**sections)
+    recipe = Recipe(bundle, Path(config.work), report=lambda line: print(line, flush=True))
+    stages = config.stages or list(bundle.stages)
+    unknown = [s for s in stages if s not in recipe.stages]
     if unknown:
         raise UserError(f"There is no stage {', '.join(unknown)}; the stages are {', '.join(recipe.stages)}.")
-    if config.parallel and {"fusion", "crodino"} <= set(config.stages):
-        run_in_parallel(recipe, config.stages, argv or sys.argv[1:])
+    if bundle.parallel and {"fusion", "crodino"} <= set(stages):
+        run_in_parallel(recipe, stages, argv or sys.argv[1:])
     else:
-        run_stages(recipe, config.stages)
+        run_stages(recipe, stages)
 
 
 def run_stages(recipe: Recipe, stages: Iterable[str]) -> None:

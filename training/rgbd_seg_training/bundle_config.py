@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+from rgbd_seg_ros.errors import UserError
 
 from .config import TrainConfig
 from .crodino import CrodinoConfig
@@ -77,9 +80,12 @@ class BundleConfig:
     """The whole recipe.
 
     Attributes:
-        models: YAML file with the specs `fusion`, `teacher`, `rgb` and `depth`.
+        models: YAML file with the specs `fusion`, `teacher`, `rgb` and `depth`; `pretrained: true` in one starts its
+            encoders from ImageNet weights by name (see `rgbd_seg_ros.models.build_model`).
         minutes: wall-clock training time of the stages that the bundle needs, all together; 0 = by `train.steps` or
             `train.epochs` each.
+        teacher: PrimKD's: `own`, trained in a stage of its own, or CroDiNo-KD's model of that modality. In the second
+            case crodino runs first, and the student's encoders start from those of its two models.
         parallel: train teacher and fusion in one process and crodino in another, which uses small machines better than
             two threads in one.
         shares: how `minutes` is divided.
@@ -90,13 +96,13 @@ class BundleConfig:
         crodino: options of CroDiNo-KD.
         primkd: options of PrimKD.
         name: name in the bundle's manifest.
-        pretrained: start every encoder from ImageNet weights, by name (see `rgbd_seg_ros.models.build_model`).
         start: work folder of a finished recipe: its scenes are used, and teacher, fusion and crodino go on from its
             models; empty = new scenes and random weights.
     """
 
     models: str = "training/configs/bundle/models.yaml"
     minutes: float = 40.0
+    teacher: Literal["own", "rgb", "depth"] = "own"
     parallel: bool = True
     shares: StageShares = field(default_factory=StageShares)
     scenes: SceneConfig = field(default_factory=SceneConfig)
@@ -106,5 +112,16 @@ class BundleConfig:
     crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
     primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
     name: str = "rooms"
-    pretrained: bool = False
     start: str = ""
+
+    def __post_init__(self) -> None:
+        if self.teacher != "own" and self.parallel:
+            raise UserError(
+                f"With teacher {self.teacher} fusion builds on crodino and cannot run beside it; give --parallel false."
+            )
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that make the bundle, in order."""
+        training = ("teacher", "fusion", "crodino") if self.teacher == "own" else ("crodino", "fusion")
+        return ("scenes", *training, "export", "score")

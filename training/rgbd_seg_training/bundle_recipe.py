@@ -33,6 +33,7 @@ from .primkd import PrimKdMethod
 from .run_folder import RunFolder, plain, write_atomically
 from .settings import DataConfig, open_data
 from .single import SingleMethod, mode_of
+from .start_weights import start_encoders
 
 TEST_SIZE = (480, 640)
 """(height, width) of the images that the bundle is scored on."""
@@ -157,9 +158,9 @@ class Recipe:
             first = _part(train, warm.share)
             first = replace(first, optimizer=replace(train.optimizer, lr=warm.lr))
             small = replace(config.data, size=warm.size, scales=warm.scales, between=True)
-            self._fit_phase(before, lambda: build(_Phase(self, stage, "", "teacher_warm")), first, small)
+            self._fit_phase(before, lambda: build(_Phase(self, stage, "", "_warm")), first, small)
             train = _part(train, 1 - warm.share)
-        self._fit_phase(stage, lambda: build(_Phase(self, stage, before, "teacher")), train, config.data)
+        self._fit_phase(stage, lambda: build(_Phase(self, stage, before, "")), train, config.data)
 
     def _fit_phase(self, name: str, build: Callable[[], Method], train: TrainConfig, data: DataConfig) -> None:
         run = self._run(name)
@@ -188,7 +189,7 @@ class Recipe:
         return RunFolder(self._work / "runs" / stage)
 
     def new_network(self, name: str) -> SegmentationModel:
-        """The network of a name in the models file, its encoders from ImageNet or random as the recipe says."""
+        """The network of a name in the models file, its encoders from random or ImageNet weights as the file says."""
         path = Path(self._config.models)
         try:
             specs = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -196,21 +197,36 @@ class Recipe:
             raise UserError(f"{path} cannot be read ({error.strerror}); name the YAML file of the networks.") from error
         if name not in specs:
             raise UserError(f"{path} describes no network '{name}'; add it.")
-        return build_model(ModelSpec.from_dict(specs[name]), pretrained=self._config.pretrained)
+        spec = dict(specs[name])
+        pretrained = bool(spec.pop("pretrained", False))
+        return build_model(ModelSpec.from_dict(spec), pretrained)
 
     def first_network(self, stage: str, name: str) -> SegmentationModel:
         """What the first phase of a stage begins with: a new network, or the one that the recipe goes on from."""
         network = self.new_network(name)
-        if self._before is None or stage.startswith("baseline"):
+        if stage.startswith("baseline"):
             return network
-        return self._before.trained_network(stage, mode_of(network))
+        if self._before is not None:
+            return self._before.trained_network(stage, mode_of(network))
+        if stage == "fusion" and self._config.teacher != "own":
+            start_encoders(network, str(self._trained_folder("crodino", "rgb").parent / "{input}"))
+        return network
+
+    def teacher_network(self, phase: str) -> SegmentationModel:
+        """The teacher of a phase of fusion, `""` or `_warm`."""
+        if self._config.teacher == "own":
+            return self.trained_network(f"teacher{phase}", mode_of(self.new_network("teacher")))
+        return self.trained_network(f"crodino{phase}", self._config.teacher)
 
     def trained_network(self, stage: str, mode: str) -> SegmentationModel:
         """The model of a mode that a finished stage left behind."""
+        return load_model(self._trained_folder(stage, mode))
+
+    def _trained_folder(self, stage: str, mode: str) -> Path:
         folder = self._run(stage).models / mode
         if not folder.is_dir():
             raise UserError(f"{folder} holds no trained model; run stage {stage.removesuffix('_warm')} first.")
-        return load_model(folder)
+        return folder
 
     # Bundle
 
@@ -231,7 +247,7 @@ class Recipe:
             "data": dict(plain(self._config.scenes)),
             "runs": {m: RunFolder(f.parent.parent).read_result() for m, f in folders.items()},
         }
-        options = ExportOptions(height, width, frames=frames, training=facts)
+        options = ExportOptions(height, width, frames=frames, half_weights=True, training=facts)
         export_bundle(dict(folders), out, prepared.label_set, options, self._config.name, report=self._report)
 
     def score(self) -> None:
@@ -258,8 +274,8 @@ class Recipe:
 class _Phase:
     """`Networks` of one phase of a stage: its first ones, or those of the phase before it."""
 
-    def __init__(self, recipe: Recipe, stage: str, before: str, teacher: str) -> None:
-        self._recipe, self._stage, self._before, self._teacher = recipe, stage, before, teacher
+    def __init__(self, recipe: Recipe, stage: str, before: str, phase: str) -> None:
+        self._recipe, self._stage, self._before, self._phase = recipe, stage, before, phase
 
     def __call__(self, name: str) -> SegmentationModel:
         if self._before:
@@ -267,5 +283,4 @@ class _Phase:
         return self._recipe.first_network(self._stage, name)
 
     def teacher(self) -> SegmentationModel:
-        mode = mode_of(self._recipe.new_network("teacher"))
-        return self._recipe.trained_network(self._teacher, mode)
+        return self._recipe.teacher_network(self._phase)

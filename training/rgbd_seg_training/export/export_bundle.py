@@ -21,6 +21,7 @@ from rgbd_seg_ros.models.checkpoint import DESCRIPTION_FILE, WEIGHTS_FILE, load_
 from rgbd_seg_ros.models.network import SegmentationModel
 from rgbd_seg_training.export.frames import ExportFrame, pattern_frames
 from rgbd_seg_training.export.graph import LabellingGraph, example_images
+from rgbd_seg_training.export.half_weights import keep_weights_half
 from rgbd_seg_training.export.onnx_file import to_onnx
 from rgbd_seg_training.export.precision import half_graph, quantize
 from rgbd_seg_training.export.verify import agreement_in_openvino, check, verify
@@ -43,6 +44,7 @@ class ExportOptions:
         frames: images to verify with, and to calibrate int8 with; random patterns are always added.
         patterns: number of random patterns.
         min_agreement: share of labels that must agree with torch; None = `MIN_AGREEMENT` of the precision.
+        half_weights: keep the weights of an fp32 bundle as half floats in the files, see `keep_weights_half`.
         checkpoint: put the torch networks into the bundle, so that it can be compared with torch anywhere.
         training: facts about the training, kept in the manifest.
     """
@@ -55,6 +57,7 @@ class ExportOptions:
     frames: Sequence[ExportFrame] = ()
     patterns: int = 4
     min_agreement: float | None = None
+    half_weights: bool = False
     checkpoint: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,6 +89,8 @@ def export_bundle(
         raise UserError(f"modes are fusion, rgb and depth, at least one of them; got {', '.join(models) or 'none'}.")
     if options.precision == "int8" and not options.frames:
         raise UserError("int8 needs real frames to calibrate with; name a prepared data set.")
+    if options.half_weights and options.precision != "fp32":
+        raise UserError(f"half weights are a form of fp32 bundles, not of {options.precision}; choose one of the two.")
     with new_bundle_folder(out) as work:
         modes = {}
         for mode, network in networks.items():
@@ -130,6 +135,9 @@ def _export_mode(
     model = to_onnx(exported, *size, dynamic=options.dynamic)
     if options.precision == "int8":
         model = quantize(model, network.spec.inputs, options.frames, size)
+    if options.half_weights:
+        saved = keep_weights_half(model)
+        report(f"{mode.value}: weights kept as half floats, {saved / 1e6:.1f} MB less")
     frames = [*options.frames, *pattern_frames(options.patterns, *size)]
     verification = verify(graph, model, frames, size)
     if options.precision == "int8":
@@ -142,6 +150,8 @@ def _export_mode(
     floor = MIN_AGREEMENT[options.precision] if options.min_agreement is None else options.min_agreement
     check(verification, mode.value, floor)
     facts = {**verification.facts(), "real_frames": len(options.frames), "min_agreement": floor}
+    if options.half_weights:
+        facts["half_weights"] = True
     if options.dynamic:
         other = (options.height + DYNAMIC_STEP, options.width + 2 * DYNAMIC_STEP)
         elsewhere = verify(graph, model, pattern_frames(max(1, options.patterns), *other), other)

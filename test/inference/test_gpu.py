@@ -21,6 +21,7 @@ pytestmark = pytest.mark.gpu
 
 VARIANTS: list[tuple[str, dict[str, Any], float]] = [
     ("onnxruntime_cuda", {}, 0.999),
+    ("onnxruntime_cuda", {"onnxruntime_cuda.cuda_graph": False}, 0.999),
     ("torch", {"torch.device": "cuda"}, 0.999),
     ("torch", {"torch.device": "cuda", "torch.cuda_graphs": True}, 0.999),
     ("torch", {"torch.device": "cuda", "torch.compile": True}, 0.999),

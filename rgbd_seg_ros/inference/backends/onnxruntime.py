@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import MappingProxyType
 from typing import Any
 
@@ -17,9 +18,12 @@ from rgbd_seg_ros.inference.backends.base import (
     backend_errors,
 )
 from rgbd_seg_ros.inference.backends.cuda_device import find_gpu
+from rgbd_seg_ros.inference.backends.onnxruntime_bound import OUTPUTS, BoundSession
 from rgbd_seg_ros.inference.bundle import Bundle
 
-_OUTPUTS = ["label", "confidence"]
+logger = logging.getLogger(__name__)
+
+_CUDA = "CUDAExecutionProvider"
 _ERRORS_ONLY = 3
 
 
@@ -41,13 +45,18 @@ class OnnxRuntimeBackend(Backend):
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         """See `Backend.open`."""
         settings = _settings(options, spinning=self.setting(options, "spinning"))
-        return _open(bundle, mode, settings, ["CPUExecutionProvider"])
+        return _CpuSession(_session(bundle, mode, settings, ["CPUExecutionProvider"]))
 
 
 class OnnxRuntimeCudaBackend(Backend):
-    """ONNX Runtime with its CUDA provider; single operations that CUDA lacks run on the CPU."""
+    """ONNX Runtime with its CUDA provider; single operations that CUDA lacks run on the CPU.
+
+    Settings:
+        cuda_graph: replay the network as a CUDA graph. Where it cannot be recorded it runs without, with a warning.
+    """
 
     name = "onnxruntime_cuda"
+    defaults = MappingProxyType({"cuda_graph": True})
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""
@@ -55,18 +64,26 @@ class OnnxRuntimeCudaBackend(Backend):
         runtime = _import()
         if hasattr(runtime, "preload_dlls"):  # from version 1.21 on: finds CUDA and cuDNN that came with pip
             runtime.preload_dlls()
-        if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        if _CUDA not in runtime.get_available_providers():
             raise BackendError("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu in its place")
         return f"ONNX Runtime {runtime.__version__}, CUDA on {gpu.name}"
 
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         """See `Backend.open`."""
-        providers = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
-        session = _open(bundle, mode, _settings(options, spinning=False), providers)
+        if self.setting(options, "cuda_graph"):
+            try:
+                return self._open_bound(bundle, mode, options, graph=True)
+            except BackendError as error:
+                logger.warning("mode %s cannot be recorded as a CUDA graph (%s): it runs without", mode.value, error)
+        return self._open_bound(bundle, mode, options, graph=False)
+
+    def _open_bound(self, bundle: Bundle, mode: Mode, options: BackendOptions, graph: bool) -> Session:
+        cuda = (_CUDA, {"use_tf32": "0", "enable_cuda_graph": str(int(graph))})
+        session = _session(bundle, mode, _settings(options, spinning=False), [cuda, "CPUExecutionProvider"])
         # A provider whose libraries do not load is dropped with no more than a log line.
-        if session.providers[0] != "CUDAExecutionProvider":
+        if session.get_providers()[0] != _CUDA:
             raise BackendError("the CUDA provider of ONNX Runtime does not start; check its CUDA and cuDNN versions")
-        return session
+        return BoundSession(session, "cuda", options.size, fast=bundle.manifest.upsampling == "fast")
 
 
 def _import() -> Any:
@@ -86,19 +103,17 @@ def _settings(options: BackendOptions, spinning: bool) -> Any:
     return settings
 
 
-def _open(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> _OnnxRuntimeSession:
+def _session(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> Any:
     with backend_errors(f"ONNX Runtime refuses the model of mode {mode.value}"):
         # Its own fallback would run on the CPU under the name of the GPU, with no more than a printed line.
-        session = _import().InferenceSession(bundle.model_bytes(mode), settings, providers=providers, enable_fallback=0)
-    return _OnnxRuntimeSession(session)
+        return _import().InferenceSession(bundle.model_bytes(mode), settings, providers=providers, enable_fallback=0)
 
 
-class _OnnxRuntimeSession(Session):
+class _CpuSession(Session):
     def __init__(self, session: Any) -> None:
         self._session = session
-        self.providers: list[str] = session.get_providers()
 
     def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
         with backend_errors("ONNX Runtime failed"):
-            label, confidence = self._session.run(_OUTPUTS, dict(inputs))
+            label, confidence = self._session.run(OUTPUTS, dict(inputs))
         return as_image(label), as_image(confidence)

@@ -27,10 +27,8 @@ _BLOCK = re.compile(r"blocks\.\d+\.\d+\.|_blocks\.\d+\.")
 def find_packaged_weights(name: str) -> Path | None:
     """The weights file of a timm encoder in an installed package, or None if there is no such package."""
     spec = importlib.util.find_spec(PACKAGES[name]) if name in PACKAGES else None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for path in sorted((Path(folder) / "models").glob("*.pth")):
-            return path
-    return None
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((path for folder in folders for path in sorted(Path(folder).glob("models/*.pth"))), None)
 
 
 def fill_from_package(net: nn.Module, path: Path, name: str) -> None:

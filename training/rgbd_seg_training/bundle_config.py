@@ -96,6 +96,8 @@ class BundleConfig:
         crodino: options of CroDiNo-KD.
         primkd: options of PrimKD.
         name: name in the bundle's manifest.
+        network_size: (height, width) of the network input in the bundle; None = that of the training images.
+        dynamic: leave that size open in the bundle, so that a user may choose another (multiples of 32).
         start: work folder of a finished recipe: its scenes are used, and teacher, fusion and crodino go on from its
             models; empty = new scenes and random weights.
     """
@@ -112,6 +114,8 @@ class BundleConfig:
     crodino: CrodinoConfig = field(default_factory=CrodinoConfig)
     primkd: PrimKdConfig = field(default_factory=PrimKdConfig)
     name: str = "rooms"
+    network_size: tuple[int, int] | None = None
+    dynamic: bool = False
     start: str = ""
 
     def __post_init__(self) -> None:

@@ -242,12 +242,12 @@ class Recipe:
     def _export(self, out: Path, folders: Mapping[str, Path]) -> None:
         prepared = PreparedSet.open(self._work / "scenes_test")
         frames = set_frames(prepared.root, "test", 16, prepared.label_set)
-        height, width = self._config.data.size
+        height, width = self._config.network_size or self._config.data.size
         facts = {
             "data": dict(plain(self._config.scenes)),
             "runs": {m: RunFolder(f.parent.parent).read_result() for m, f in folders.items()},
         }
-        options = ExportOptions(height, width, frames=frames, half_weights=True, training=facts)
+        options = ExportOptions(height, width, self._config.dynamic, frames=frames, half_weights=True, training=facts)
         export_bundle(dict(folders), out, prepared.label_set, options, self._config.name, report=self._report)
 
     def score(self) -> None:

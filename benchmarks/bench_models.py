@@ -28,12 +28,14 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-import yaml
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model
 from rgbd_seg_ros.models.mit import MixTransformer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
+from rgbd_seg_training.network_file import read_networks
 
 CLASSES = 40
 STATUS = Path("/proc/self/status")
@@ -106,7 +108,7 @@ def spec_of(task: Task) -> ModelSpec:
     if not task.network:
         return ModelSpec("cmx", task.encoder, CLASSES)
     file, _, name = task.network.rpartition(":")
-    return ModelSpec.from_dict(yaml.safe_load(Path(file).read_text(encoding="utf-8"))[name])
+    return read_networks(Path(file))[name].spec
 
 
 @contextmanager

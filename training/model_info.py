@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import torch
-import yaml
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import DepthEncoding, ModelSpec, available_architectures, build_model, load_model
@@ -22,6 +21,7 @@ from rgbd_seg_ros.models.counting import count_parameters, measure_cost
 from rgbd_seg_ros.models.spec import DEPTH_ENCODINGS
 from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.data.options import parse_size
+from rgbd_seg_training.network_file import read_networks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,11 +49,7 @@ def specs_of(arguments: argparse.Namespace) -> dict[str, ModelSpec]:
     if arguments.model:
         return {str(arguments.model): load_model(arguments.model).spec}
     if arguments.specs:
-        try:
-            entries = yaml.safe_load(arguments.specs.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{arguments.specs} cannot be read ({error}); name a YAML file of specs") from error
-        return {name: ModelSpec.from_dict(values) for name, values in entries.items()}
+        return {name: network.spec for name, network in read_networks(arguments.specs).items()}
     if not arguments.architecture or not arguments.encoder:
         raise UserError("no network is named; give ARCHITECTURE and ENCODER, --specs or --model")
     inputs = ("rgb", "depth") if arguments.architecture == "cmx" else (arguments.input,)

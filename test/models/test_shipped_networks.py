@@ -8,20 +8,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-import yaml
 
+from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import ModelSpec, build_model
 from rgbd_seg_ros.models.counting import count_parameters
+from rgbd_seg_training.network_file import read_networks
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "bundle" / "models.yaml"
 
 
 def shipped() -> dict[str, ModelSpec]:
-    networks = yaml.safe_load(CONFIG.read_text())
-    return {
-        name: ModelSpec.from_dict({key: value for key, value in network.items() if key != "pretrained"})
-        for name, network in networks.items()
-    }
+    return {name: network.spec for name, network in read_networks(CONFIG).items()}
 
 
 def test_three_modes_fit_into_twenty_five_megabytes_of_half_floats() -> None:
@@ -60,3 +57,19 @@ def test_exported_fusion_network_gives_the_scores_of_torch(tmp_path: Path) -> No
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (scores,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "does not describe networks by name"),
+        ("rgb: [1]\n", "does not describe networks by name"),
+        ("rgb: {architecture: lightfpn, pretrained: perhaps}\n", "pretrained of rgb is 'perhaps'"),
+        ("rgb: {\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_does_not_describe_networks_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "networks.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_networks(path)

@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
-from rgbd_seg_ros.models import ModelSpec, SegmentationModel, build_model, load_model
+from rgbd_seg_ros.models import SegmentationModel, load_model
 
 from .approaches import build_alike
 from .bundle_config import BundleConfig
@@ -29,6 +27,7 @@ from .export.export_bundle import ExportOptions, export_bundle
 from .export.frames import set_frames
 from .fit import fit, seed_everything
 from .method import Method
+from .network_file import read_networks
 from .primkd import PrimKdMethod
 from .run_folder import RunFolder, plain, write_atomically
 from .settings import DataConfig, open_data
@@ -190,16 +189,10 @@ class Recipe:
 
     def new_network(self, name: str) -> SegmentationModel:
         """The network of a name in the models file, its encoders from random or ImageNet weights as the file says."""
-        path = Path(self._config.models)
-        try:
-            specs = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); name the YAML file of the networks.") from error
-        if name not in specs:
-            raise UserError(f"{path} describes no network '{name}'; add it.")
-        spec = dict(specs[name])
-        pretrained = bool(spec.pop("pretrained", False))
-        return build_model(ModelSpec.from_dict(spec), pretrained)
+        networks = read_networks(Path(self._config.models))
+        if name not in networks:
+            raise UserError(f"{self._config.models} describes no network '{name}'; add it.")
+        return networks[name].build()
 
     def first_network(self, stage: str, name: str) -> SegmentationModel:
         """What the first phase of a stage begins with: a new network, or the one that the recipe goes on from."""

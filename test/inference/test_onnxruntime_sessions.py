@@ -119,10 +119,13 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> type[CudaSession]:
     monkeypatch.setattr(CudaSession, "asked", [], raising=False)
     monkeypatch.setattr(CudaSession, "recordable", True)
     monkeypatch.setattr(backend_module, "_import", lambda: runtime)
-    monkeypatch.setattr(
-        backend_module, "BoundSession", lambda session, device, size: BoundSession(session, "cpu", size)
-    )
+    monkeypatch.setattr(backend_module, "BoundSession", on_the_cpu)
     return CudaSession
+
+
+def on_the_cpu(session: Any, device: str, size: tuple[int, int], fast: bool) -> BoundSession:
+    assert device == "cuda"
+    return BoundSession(session, "cpu", size, fast)
 
 
 def test_a_network_that_cannot_be_recorded_runs_without_a_cuda_graph_and_says_so(

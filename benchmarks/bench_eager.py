@@ -80,7 +80,7 @@ class PlainEager:
         size = rgb.shape[1::-1]
         confidence = (255 * probability[0].numpy()).astype(np.uint8)
         planes = (label[0].numpy().astype(np.uint8), confidence)
-        return tuple(cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in planes)  # type: ignore[return-value]
+        return tuple(cv2.resize(p, size, interpolation=cv2.INTER_NEAREST_EXACT) for p in planes)  # type: ignore[return-value]
 
     def _encoded(self, metres: np.ndarray) -> np.ndarray:
         """Inverse depth from -2 to 2 and a mask, as `DepthNormalizer`."""

@@ -153,7 +153,9 @@ def test_exported_models_parse_and_build_in_the_tensorrt_family(rtx: Any, export
 
 
 @needs_rtx
-@pytest.mark.parametrize("change", [{"precision": "fp16"}, {"upsampling": "fast"}, {"dynamic": True}])
+@pytest.mark.parametrize(
+    "change", [{"precision": "fp16"}, {"upsampling": "fast"}, {"half_weights": True, "dynamic": True}]
+)
 def test_every_kind_of_export_parses_and_builds(
     rtx: Any, tiny: dict[str, Any], tmp_path: Path, change: dict[str, Any]
 ) -> None:

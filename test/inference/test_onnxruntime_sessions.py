@@ -140,6 +140,15 @@ def test_a_network_that_cannot_be_recorded_runs_without_a_cuda_graph_and_says_so
     np.testing.assert_array_equal(session.run(inputs)[0], bound(bundle, Mode.DEPTH).run(inputs)[0])
 
 
+def test_a_provider_that_does_not_start_is_not_blamed_on_the_cuda_graph(
+    bundle: Bundle, fake_cuda: type[CudaSession], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(CudaSession, "get_providers", lambda self: ["CPUExecutionProvider"])
+    with caplog.at_level(logging.WARNING), pytest.raises(BackendError, match=r"CUDA provider .* does not start"):
+        backend_module.OnnxRuntimeCudaBackend().open(bundle, Mode.DEPTH, OPTIONS)
+    assert "recorded" not in caplog.text
+
+
 @pytest.mark.parametrize(("setting", "asked"), [(True, ["1"]), (False, ["0"])])
 def test_cuda_graphs_are_a_setting(
     setting: bool, asked: list[str], bundle: Bundle, fake_cuda: type[CudaSession]

@@ -70,12 +70,16 @@ class OnnxRuntimeCudaBackend(Backend):
 
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         """See `Backend.open`."""
-        if self.setting(options, "cuda_graph"):
-            try:
-                return self._open_bound(bundle, mode, options, graph=True)
-            except BackendError as error:
-                logger.warning("mode %s cannot be recorded as a CUDA graph (%s): it runs without", mode.value, error)
-        return self._open_bound(bundle, mode, options, graph=False)
+        if not self.setting(options, "cuda_graph"):
+            return self._open_bound(bundle, mode, options, graph=False)
+        try:
+            return self._open_bound(bundle, mode, options, graph=True)
+        except BackendError as error:
+            session = self._open_bound(
+                bundle, mode, options, graph=False
+            )  # what fails here too is no fault of the graph
+            logger.warning("mode %s cannot be recorded as a CUDA graph (%s): it runs without", mode.value, error)
+            return session
 
     def _open_bound(self, bundle: Bundle, mode: Mode, options: BackendOptions, graph: bool) -> Session:
         cuda = (_CUDA, {"use_tf32": "0", "enable_cuda_graph": str(int(graph))})

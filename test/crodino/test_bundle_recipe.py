@@ -79,6 +79,25 @@ def test_the_bundle_recipe_trains_exports_and_scores_in_one_go(striped_set: Path
     assert RunFolder(work / "runs" / "baseline_depth").read_result()["steps"] == 2
 
 
+@pytest.mark.slow
+def test_a_baseline_of_given_steps_needs_no_rival(striped_set: Path, tmp_path: Path) -> None:
+    """So that models alone can be trained beside a bundle whose runs are gone, for the steps that it took."""
+    config, work = small_recipe(tmp_path), tmp_path / "work"
+    link_scenes(work, striped_set)
+    with pytest.raises(UserError, match=r"run that first.*--train\.steps"):
+        Recipe(dataclasses.replace(config, minutes=1.0), work, report=print).stages["baseline_rgb"]()
+    recipe = Recipe(dataclasses.replace(config, warm=WarmConfig(share=0.25, size=(32, 32))), work, report=print)
+    with pytest.raises(UserError, match="bundle"):
+        recipe.score()
+    for stage in ("baseline_rgb", "score"):
+        recipe.stages[stage]()
+    steps = {
+        name: RunFolder(work / "runs" / name).read_result()["steps"] for name in ("baseline_rgb_warm", "baseline_rgb")
+    }
+    assert steps == {"baseline_rgb_warm": 1, "baseline_rgb": 3}
+    assert set(json.loads((work / "scores.json").read_text())) == {"alone rgb"}
+
+
 def test_a_phase_that_goes_on_from_another_sees_other_images_in_another_order(tmp_path: Path) -> None:
     config = BundleConfig(warm=WarmConfig(share=0.5))
     longer = dataclasses.replace(config, start=str(tmp_path / "first"))

@@ -133,11 +133,17 @@ class Recipe:
         self._fit("crodino", lambda networks: CrodinoMethod(*_pair(networks), self._config.crodino))
 
     def _baseline(self, mode: str) -> None:
-        """Train one model alone for as many steps as the stage that it is compared with took."""
+        """Train one model alone for as many steps as the stage that it is compared with took, or would take."""
         rival = "fusion" if mode == "fusion" else "crodino"
         run = self._run(rival)
+        if not run.finished and self._config.minutes == 0:
+            self._fit(f"baseline_{mode}", lambda networks: SingleMethod(networks(mode)))
+            return
         if not run.finished:
-            raise UserError(f"Stage baseline_{mode} takes its steps from stage {rival}; run that first.")
+            raise UserError(
+                f"Stage baseline_{mode} takes its steps from stage {rival}; run that first, or give the steps "
+                "(--minutes 0 --train.steps N)."
+            )
         warm = self._run(f"{rival}_warm")
         parts = [int(r.read_result()["steps"]) for r in (warm, run) if r.finished]
         share = parts[0] / sum(parts) if len(parts) > 1 else 0.0
@@ -149,7 +155,8 @@ class Recipe:
     def _fit(self, stage: str, build: Build, steps: int = 0) -> None:
         """Train in one or two phases; the second starts from the models of the first."""
         config, warm = self._config, self._config.warm
-        minutes = 0.0 if steps else config.minutes * config.shares.of(stage, config.parallel)
+        by_clock = config.minutes > 0 and not steps
+        minutes = config.minutes * config.shares.of(stage, config.parallel) if by_clock else 0.0
         train = replace(config.train, steps=steps or config.train.steps, minutes=minutes)
         before = ""
         if warm.share > 0:
@@ -244,15 +251,19 @@ class Recipe:
         export_bundle(dict(folders), out, prepared.label_set, options, self._config.name, report=self._report)
 
     def score(self) -> None:
-        """Score every mode of the bundle, and every baseline that was trained, on the test scenes."""
-        rows = {f"bundle {m}": s for m, s in self._score(self.bundle_folder).items()}
-        for mode in ("fusion", "rgb", "depth"):
-            run = self._run(f"baseline_{mode}")
-            if run.finished:
-                out = self._work / "baselines" / mode
-                if not (out / "manifest.json").is_file():
-                    self._export(out, {mode: run.models / mode})
-                rows[f"alone {mode}"] = self._score(out)[mode]
+        """Score every mode of the bundle, and every baseline that was trained, on the test scenes.
+
+        Raises:
+            UserError: there is neither a bundle nor a baseline.
+        """
+        alone = [mode for mode in ("fusion", "rgb", "depth") if self._run(f"baseline_{mode}").finished]
+        made = self.bundle_folder.exists() or not alone  # without either, loading says what is missing
+        rows = {f"bundle {m}": s for m, s in self._score(self.bundle_folder).items()} if made else {}
+        for mode in alone:
+            out = self._work / "baselines" / mode
+            if not (out / "manifest.json").is_file():
+                self._export(out, {mode: self._run(f"baseline_{mode}").models / mode})
+            rows[f"alone {mode}"] = self._score(out)[mode]
         text = table(rows, PreparedSet.open(self._work / "scenes_test").label_set.classes)
         write_atomically(self._work / "scores.md", text)
         write_atomically(self._work / "scores.json", json.dumps(rows, indent=2) + "\n")

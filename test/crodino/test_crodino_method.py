@@ -43,6 +43,25 @@ def test_gradients_of_the_modality_classifier_reach_the_specific_half_alone() ->
         assert gradient[:, half:].abs().sum() > 0
 
 
+def test_large_features_mislead_the_modality_classifier_unless_they_are_normalised() -> None:
+    def discrimination(norm: str, factor: float) -> tuple[float, float]:
+        """The loss of an untrained classifier and its gradient on the deepest features, these times `factor`."""
+        torch.manual_seed(0)
+        method = small_method(**OFF | {"w_disc": 1.0}, disc_norm=norm)
+        method.training_losses(coupled_batch())
+        large = {n: (factor * v.specific).detach().requires_grad_() for n, v in method._views.items()}
+        method._views = {n: v._replace(specific=large[n]) for n, v in method._views.items()}
+        loss = method._discrimination()
+        loss.backward()
+        return float(loss.detach()), sum(float(x.grad.norm()) for x in large.values())  # type: ignore[union-attr]
+
+    (plain, _), (wrong, pull) = discrimination("none", 1.0), discrimination("none", 1000.0)
+    assert wrong > 3 * plain
+    (small, _), (same, weaker) = discrimination("layer", 10.0), discrimination("layer", 1000.0)
+    assert same == pytest.approx(small, rel=0.02)
+    assert weaker < 0.1 * pull
+
+
 def test_the_inference_graph_has_the_parameters_and_operations_of_the_single_modality_baseline() -> None:
     batch = coupled_batch(1)
     for name, trained in small_method(**ALL).deployable().items():

@@ -16,6 +16,9 @@ class CrodinoConfig:
         w_aux: auxiliary decoder on the invariant and the specific halves.
         w_con: contrast between the invariant halves of the two modalities.
         w_disc: modality classification of the specific halves.
+        disc_norm: what the modality classifier reads: pooled features as they are (`none`), or brought to mean 0 and
+            variance 1 over their channels (`layer`). Features of pretrained encoders can be so large that the first
+            guesses are confidently wrong, and their correction drowns the task for hundreds of steps.
         w_orth: mean squared cosine between the two halves.
         w_mutual: logit distillation between the two models at the pixels that both see.
         mutual_target: what each model imitates: the `other` model, or the `mean` opinion of both.
@@ -40,6 +43,7 @@ class CrodinoConfig:
     w_aux: float = 0.2
     w_con: float = 0.05
     w_disc: float = 0.1
+    disc_norm: Literal["none", "layer"] = "none"
     w_orth: float = 0.1
     w_mutual: float = 0.0
     mutual_target: Literal["other", "mean"] = "other"

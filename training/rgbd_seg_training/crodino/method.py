@@ -205,6 +205,8 @@ class CrodinoMethod(Method):
         pooled = torch.cat([v.specific.mean((2, 3)) for v in self._views.values()])
         count = len(pooled) // 2
         target = torch.arange(2, device=pooled.device).repeat_interleave(count)
+        if self.config.disc_norm == "layer":
+            pooled = functional.layer_norm(pooled, pooled.shape[1:])
         scores = self.discriminator(pooled)
         self._probes["modality_accuracy"] = (scores.detach().argmax(1) == target).float().mean()
         # Sum of the two modalities' means, as in the formula.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ class PlainEager:
 
     def __init__(self, bundle: Bundle, mode: Mode, network_size: tuple[int, int]) -> None:
         entry = bundle.manifest.modes[mode]
+        if not entry.checkpoint:
+            raise UserError(f"{bundle.folder} carries no torch networks; export it with --checkpoint.")
         self._model = load_model(bundle.folder / Path(entry.checkpoint[0].file).parent, "cpu").eval()
         self._inputs = entry.inputs
         self._buffers = InputBuffers(*network_size)
@@ -173,4 +176,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -12,9 +12,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from rgbd_seg_ros.core.frames import Frame, Sensor
 from rgbd_seg_ros.core.records import DropReason
 from rgbd_seg_ros.nodes.messages import DecodeError, frame_from_message, ns_from_stamp
+from rgbd_seg_ros.nodes.qos import SENSOR_DEPTH
 
-STORED_MESSAGES = 8
-"""Messages of one sensor that may wait for decoding."""
+STORED_MESSAGES = SENSOR_DEPTH + 6
+"""Messages of one sensor that may wait for decoding. After a pause the executor may take all that DDS held before the
+decoding thread gets a turn: less room than DDS has would lose frames that DDS kept."""
 STORED_FRAMES = 32
 """Decoded frames of both sensors that may wait for a busy worker: about half a second of two streams at 30 Hz."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from rgbd_seg_ros.core.records import Drop, DropReason, ModeSwitch, SensorReport
 from rgbd_seg_ros.nodes.clouds import CloudBuilder, stamped
 from rgbd_seg_ros.nodes.diagnostics import InputFacts, NodeReport, input_status, node_status
 from rgbd_seg_ros.nodes.intake import STORED_MESSAGES, Inbox, Intake, Rejection
-from rgbd_seg_ros.nodes.messages import image_message
+from rgbd_seg_ros.nodes.messages import frame_from_message, image_message
 from rgbd_seg_ros.nodes.outputs import header_frame
 from rgbd_seg_ros.nodes.pictures import base_image, overlay, palette
+from rgbd_seg_ros.nodes.qos import sensor_input
 from rgbd_seg_ros.nodes.status import OutputStatus, OutputTimes
 from rgbd_seg_ros.nodes.worker import WorkerReport
 
@@ -240,6 +242,27 @@ def test_a_closed_inbox_keeps_nobody_waiting() -> None:
     threading.Timer(0.05, inbox.close).start()
     assert inbox.take(30.0) == []
     assert inbox.closed
+
+
+def test_all_that_dds_held_waits_for_a_decoder_that_gets_no_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turn = threading.Event()
+
+    def decode_later(*arguments: Any) -> Frame:
+        turn.wait()
+        return frame_from_message(*arguments)
+
+    monkeypatch.setattr("rgbd_seg_ros.nodes.intake.frame_from_message", decode_later)
+    inbox = Inbox()
+    intake = Intake(Sensor.DEPTH, inbox)
+    held = range(sensor_input().depth)
+    for stamp in held:
+        intake.store(image_message(np.full((4, 6), 900, np.uint16), "16UC1", stamp, ""))
+    turn.set()
+    intake.close()
+    items = inbox.take(0.0)
+    assert [(type(i), i.stamp_ns) for i in items] == [(Frame, stamp) for stamp in held]
 
 
 def test_every_stored_message_reaches_the_inbox_as_a_frame_or_a_rejection() -> None:

@@ -49,6 +49,7 @@ class NodeReport:
         facts: bundle, backend, label set, class names: what helps a person.
         worker: report of the worker.
         inputs: by sensor.
+        subscribers: of the outputs, by topic; empty while it is not configured.
         busy: what keeps the node from anything else at present; empty otherwise.
     """
 
@@ -57,6 +58,7 @@ class NodeReport:
     facts: dict[str, str] = field(default_factory=dict)
     worker: WorkerReport | None = None
     inputs: dict[Sensor, InputFacts] = field(default_factory=dict)
+    subscribers: dict[str, int] = field(default_factory=dict)
     busy: str = ""
 
 
@@ -114,6 +116,7 @@ class Diagnostics:
 def node_status(name: str, report: NodeReport, now_ns: int) -> DiagnosticStatus:
     """One status for the node itself: lifecycle state, mode, failures, drops."""
     values = {"state": report.state, **report.facts}
+    values |= {f"{topic}_subscribers": str(count) for topic, count in report.subscribers.items()}
     level, message = DiagnosticStatus.OK, report.state
     if report.failure:
         level, message = DiagnosticStatus.ERROR, report.failure

@@ -85,6 +85,11 @@ class Outputs:
         """Publish one status message."""
         self._status.publish(message)
 
+    def subscribers(self) -> dict[str, int]:
+        """How many subscriptions this node's publishers of labels and statuses have been matched with, by topic."""
+        publishers = {"label_image": self._label, "status": self._status}
+        return {topic: publisher.get_subscription_count() for topic, publisher in publishers.items()}
+
     def destroy(self) -> None:
         """Remove every publisher from the ROS graph, once the last status has reached its readers."""
         self._status.wait_for_all_acked(LAST_WORDS)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -27,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from rgbd_seg_ros.core.frames import Sensor
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.nodes.replay_pace import Lockstep, Pace, RealTime
+from rgbd_seg_ros.nodes.replay_readiness import Readiness
 from rgbd_seg_ros.nodes.replay_recorder import ACKNOWLEDGEMENTS, RECORDED_TOPIC
 from rgbd_seg_ros.nodes.wire import NS, camera_info_bytes, camera_info_template, image_bytes
 from rgbd_seg_ros.replay.record import Record
@@ -41,12 +42,13 @@ FRAME_ID = "camera_optical_frame"
 SETTLE_S = 1.0
 """Time for the last frames to be labelled before the node is deactivated."""
 
-MATCH_S = 0.3
-"""Both ends are known by now; the segmenter may have matched the recorder a little later than this process saw it."""
-
 
 class Player(Node):
-    """Publishes records on `rgb/image_raw`, `depth/image_raw` and `rgb/camera_info`."""
+    """Publishes records on `rgb/image_raw`, `depth/image_raw` and `rgb/camera_info`.
+
+    Attributes:
+        readiness: tells when the play can begin.
+    """
 
     def __init__(self, target: str, camera: Camera, with_clock: bool) -> None:
         super().__init__("replay_player", enable_rosout=False, start_parameter_services=False)
@@ -55,39 +57,10 @@ class Player(Node):
         self._info = self.create_publisher(CameraInfo, "rgb/camera_info", qos)
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if with_clock else None
         self._info_template = camera_info_template(camera, FRAME_ID)
-        self._target = target
-        self._get_state: Client = self.create_client(GetState, f"{target}/get_state")
+        self.readiness = Readiness(
+            self, target, self._images, lambda seconds: rclpy.spin_once(self, timeout_sec=seconds)
+        )
         self._change_state: Client = self.create_client(ChangeState, f"{target}/change_state")
-
-    def wait_until_heard(self, timeout_s: float) -> None:
-        """Returns when the segmenter is active, subscribed to both streams and recorded.
-
-        Raises:
-            UserError: when that takes longer than `timeout_s`.
-        """
-        deadline = time.monotonic() + timeout_s
-        missing = f"{self._target} does not answer"
-        while time.monotonic() < deadline:
-            missing = self._missing()
-            if not missing:
-                time.sleep(MATCH_S)
-                return
-            time.sleep(0.1)
-        raise UserError(f"the play cannot begin after {timeout_s:.0f} s: {missing}")
-
-    def _missing(self) -> str:
-        if not self._get_state.wait_for_service(timeout_sec=0.2):
-            return f"{self._target} does not answer"
-        future = self._get_state.call_async(GetState.Request())
-        rclpy.spin_until_future_complete(self, future, timeout_sec=1.0)
-        response = future.result() if future.done() else None
-        if response is None or response.current_state.id != State.PRIMARY_STATE_ACTIVE:
-            return f"{self._target} is not active"
-        unheard = [s.value for s, p in self._images.items() if not p.get_subscription_count()]
-        if unheard:
-            return f"nobody subscribes to {' and '.join(unheard)}"
-        silent = [t for t in ("label_image", "status") if not self.count_subscribers(f"{self._target}/{t}")]
-        return f"nobody records {' and '.join(silent)}" if silent else ""
 
     def lockstep(self, timeout_s: float) -> Lockstep:
         """The pace of the node's answers, as the recorder acknowledges them."""
@@ -127,6 +100,7 @@ class Player(Node):
         """Deactivates the segmenter, which makes it report what it still holds."""
         request = ChangeState.Request()
         request.transition.id = Transition.TRANSITION_DEACTIVATE
+        self._change_state.wait_for_service(timeout_sec=5.0)
         rclpy.spin_until_future_complete(self, self._change_state.call_async(request), timeout_sec=5.0)
 
 
@@ -142,7 +116,7 @@ def _play(args: argparse.Namespace, node_of: Callable[[Camera], Player]) -> None
     injector = FaultInjector(scenario, source.rate_hz, args.seed)
     records = scheduled(healthy_records(_frames(source, duration_ns), args.epoch_ns, duration_ns), injector)
     player = node_of(source.camera)
-    player.wait_until_heard(args.timeout)
+    player.readiness.wait(args.timeout)
     gc.collect()
     gc.disable()  # a collection in the middle of the play would show up as jitter of the camera
     pace: Pace

@@ -107,7 +107,9 @@ class SegmenterNode(LifecycleNode):
         """The present state, for diagnostics."""
         worker = self._worker.report if self._worker is not None else None
         inputs = self._inputs.facts() if self._inputs is not None else {}
-        return NodeReport(self.state_label, self._failure, self._facts, worker, inputs)
+        outputs = self._outputs  # read once: diagnostics run in a thread of their own while models are loaded
+        subscribers = outputs.subscribers() if outputs is not None else {}
+        return NodeReport(self.state_label, self._failure, self._facts, worker, inputs, subscribers)
 
     def autostart(self) -> None:
         """Configure and activate, once; what fails is logged and the node stays for another try."""

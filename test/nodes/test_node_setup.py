@@ -13,6 +13,7 @@ from builtin_interfaces.msg import Time
 from node_harness import NODE, PATIENT, NodeProcess, Station, private_ros
 from rclpy.qos import ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
 
 from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.inference.testing import write_test_bundle
@@ -242,6 +243,19 @@ def test_reports_a_publisher_that_its_qos_keeps_from_being_heard(start: Start) -
     station.wait_diagnostic("depth", "incompatible QoS (RELIABILITY)")
     station.play(10, settle=False)
     station.wait("rgb labels", lambda: {s for s, _ in station.covered()} == {Sensor.RGB})
+
+
+def test_diagnostics_count_who_listens_to_the_outputs(station: Station) -> None:
+    def listeners() -> list[str | None]:
+        status = station.diagnostic("node")
+        values = {v.key: v.value for v in status.values} if status is not None else {}
+        return [values.get(f"{topic}_subscribers") for topic in ("label_image", "status")]
+
+    station.wait("the station's subscriptions", lambda: listeners() == ["1", "1"])
+    second = station.node.create_subscription(Image, f"{NODE}/label_image", lambda _: None, 1)
+    station.wait("one more", lambda: listeners() == ["2", "1"])
+    station.node.destroy_subscription(second)
+    station.wait("one less", lambda: listeners() == ["1", "1"])
 
 
 def test_works_on_simulated_time_whether_its_clock_is_absent_paused_or_jumps(start: Start) -> None:

@@ -70,6 +70,8 @@ class SensorHealth:
         self._fingerprint: int | None = None
         self._repeats = 0
         self._changed_ns: int | None = None
+        self._noise_free = False
+        """Whether both sensors have been seen repeating themselves together: a still scene in a simulator."""
 
     @property
     def period_ns(self) -> float | None:
@@ -123,6 +125,7 @@ class SensorHealth:
         verdict = self.stamps.observe(frame.stamp_ns, frame.arrival_ns)
         look = probe(frame, self._config.min_valid_depth)
         self._remember(look.fingerprint, frame.arrival_ns)
+        self._noise_free = self._noise_free or self._still_with(other, frame.arrival_ns)
         self._blank = look.blank
         if not verdict.accepted:
             return Admission(_STAMP_DROPS[verdict], self.stamps.fault or f"stamp {frame.stamp_ns} is not newer")
@@ -134,15 +137,23 @@ class SensorHealth:
         return Admission(reset=reset)
 
     def frozen(self, other: SensorHealth, now_ns: int) -> bool:
-        """Whether the content repeats although the other sensor's changes (or the other is silent).
+        """Whether the content repeats although the other sensor's changes, or the other is silent.
 
-        Both repeating together is a still scene in a noise-free simulator, not a fault.
+        Both repeating together is a still scene in a noise-free simulator, not a fault. There a silent partner proves
+        nothing either: the survivor of a standing robot is still labelled.
         """
-        if not self._config.frozen_frames or self._repeats < self._config.frozen_frames:
+        if not self._repeating:
             return False
         if other.silent(now_ns) or other._changed_ns is None or self._changed_ns is None:
-            return True
+            return not self._noise_free
         return other._changed_ns > self._changed_ns + (self.period_ns or UNKNOWN_PERIOD_NS)
+
+    @property
+    def _repeating(self) -> bool:
+        return 0 < self._config.frozen_frames <= self._repeats
+
+    def _still_with(self, other: SensorHealth, now_ns: int) -> bool:
+        return self._repeating and other._repeating and not other.silent(now_ns)
 
     def silent(self, now_ns: int) -> bool:
         """Whether no message has arrived for longer than the stale limit (or ever)."""

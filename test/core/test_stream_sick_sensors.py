@@ -67,6 +67,25 @@ def test_a_still_scene_without_noise_is_not_frozen():
     assert not rig.drops
 
 
+@pytest.mark.parametrize("lost", [RGB, DEPTH])
+def test_a_robot_that_stands_still_in_a_noise_free_simulator_keeps_labels_when_a_stream_stops(lost):
+    rig, index = steady()
+    index = rig.play(index, 30, alter=lambda f, i: replace(f, image=image(f.sensor, 7)))
+    before = len(rig.orders)
+    rig.play(index, 60, alter=lambda f, i: replace(f, image=image(f.sensor, 7)), skip=lambda s, i: s is lost)
+    assert not rig.drops
+    assert [o.mode for _, o in rig.orders[before:]] == [Mode.DEPTH if lost is RGB else Mode.RGB] * 60
+
+
+def test_a_camera_that_repeats_itself_when_its_partner_stops_is_frozen_if_it_never_stood_still_before():
+    rig, index = steady()
+    still = image(RGB, 7)
+    rig.play(index, 60, alter=lambda f, i: replace(f, image=still), skip=lambda s, i: s is DEPTH)
+    assert rig.stream.snapshot(rig.now).sensors[RGB].state is SensorState.FROZEN
+    assert {d.reason for d in rig.drops} == {DropReason.FROZEN}
+    assert len(rig.drops) == 60 - 5
+
+
 def shifted(offset: int, sensors=(RGB, DEPTH)):
     def alter(item, index):
         return replace(item, stamp_ns=item.stamp_ns + offset) if item.sensor in sensors else item

@@ -65,6 +65,14 @@ def test_a_study_trains_all_runs_reports_them_and_trains_nothing_twice(striped_s
     assert counts["test"] == 2 * counts["val"] > 0
 
 
+def test_options_of_the_study_hold_for_every_variant_that_does_not_set_them(tmp_path: Path) -> None:
+    variants = {"single": {"approach": "single"}, "plain": {}, "own": {"crodino": {"w_aux": 1.0, "temperature": 0.3}}}
+    config = study(tmp_path, variants=variants, crodino={"w_aux": 0.5, "embedding": 32})
+    chosen = {job.variant: job.method.crodino for job in plan(config, tmp_path)[1]}
+    assert (chosen["plain"].w_aux, chosen["plain"].temperature, chosen["plain"].embedding) == (0.5, 0.1, 32)
+    assert (chosen["own"].w_aux, chosen["own"].temperature, chosen["own"].embedding) == (1.0, 0.3, 32)
+
+
 def test_primkd_variants_share_one_teacher_per_seed_and_modality(tmp_path: Path) -> None:
     variants = {
         "none": {"approach": "single"},

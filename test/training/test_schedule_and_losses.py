@@ -15,6 +15,7 @@ from toy_training import ToyMethod
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.config import TrainConfig
+from rgbd_seg_training.crodino import CrodinoConfig
 from rgbd_seg_training.data.photometry import DepthJitter
 from rgbd_seg_training.devices import process_count
 from rgbd_seg_training.losses import segmentation_loss, sparse_labels
@@ -163,6 +164,20 @@ def test_an_option_that_is_new_to_a_run_may_stand_at_its_default(tmp_path: Path)
     train = {"epochs": 3, "compile": "", "sync_batchnorm": True, "optimizer": {"power": 0.9, "betas": (0.9, 0.999)}}
     data = {"depth": {"noise": DepthJitter().noise}, "color": {}}
     run.open({"train": train, "data": data, "method": {"crodino": {"queue": 0}}}, resume=True)
+
+
+@pytest.mark.parametrize("tree", [{"crodino": {"queue": 0}}, {"method": {"crodino": {"queue": 0}}}])
+def test_a_run_from_before_an_option_goes_on_as_it_did_then_and_not_by_a_later_default(tmp_path: Path, tree) -> None:
+    def named(norm: str) -> dict:
+        part = {"crodino": {"queue": 0, "disc_norm": norm}}
+        return {"method": part} if "method" in tree else part
+
+    assert CrodinoConfig().disc_norm == "layer"
+    run = RunFolder(tmp_path)
+    run.open(tree, resume=False)
+    run.open(named("none"), resume=True)
+    with pytest.raises(UserError, match=r"crodino\.disc_norm"):
+        run.open(named("layer"), resume=True)
 
 
 def test_settings_that_older_code_pickled_train_with_the_defaults_of_newer_options() -> None:

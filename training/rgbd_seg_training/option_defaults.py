@@ -25,6 +25,9 @@ class _Absent:
 
 _ABSENT = _Absent()
 
+_ADDED_AS = {"crodino.disc_norm": "none"}
+"""What options did before they existed, where that is not their default: a run that does not name them had this."""
+
 
 @functools.cache
 def option_defaults() -> dict[str, Any]:
@@ -57,14 +60,15 @@ def _value(flat: Mapping[str, Any], name: str) -> Any:
         return flat[name]
     if any(other.startswith(f"{name}.") for other in flat):
         return {}  # a mapping with content: each of its entries is compared by itself
-    return option_defaults().get(name, _ABSENT)
+    added_as = {old: value for old, value in _ADDED_AS.items() if name in (old, f"method.{old}")}
+    return next(iter(added_as.values()), option_defaults().get(name, _ABSENT))
 
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:
     """The first option in which two flattened settings differ, None where they agree.
 
     An option that the package did not have yet when `before` was written, or that only one side names, counts as its
-    default; one that has no default (see `option_defaults`) is a difference.
+    default, or as what was done before it existed; one that has no default (see `option_defaults`) is a difference.
     """
     for name in sorted(before.keys() | now.keys()):
         difference = Difference(name, _value(before, name), _value(now, name))

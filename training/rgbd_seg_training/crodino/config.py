@@ -43,7 +43,7 @@ class CrodinoConfig:
     w_aux: float = 0.2
     w_con: float = 0.05
     w_disc: float = 0.1
-    disc_norm: Literal["none", "layer"] = "none"
+    disc_norm: Literal["none", "layer"] = "layer"
     w_orth: float = 0.1
     w_mutual: float = 0.0
     mutual_target: Literal["other", "mean"] = "other"

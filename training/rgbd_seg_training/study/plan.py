@@ -32,6 +32,7 @@ class StudyConfig:
             of another study, whose teachers of the same seeds this variant takes.
         baseline: name of the variant that the others are compared with.
         modalities: which models are compared: `rgb`, `depth`, or `fusion` for variants of PrimKD.
+        crodino: options of CroDiNo-KD in every variant, which a variant's own go before.
         seeds: one run of every variant per seed.
         only: variants to train now, None = all; the report tells of every run that is finished.
         split: split that the finished models are scored on.
@@ -48,6 +49,7 @@ class StudyConfig:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     baseline: str = "single"
     modalities: list[str] = field(default_factory=lambda: list(MODALITIES))
+    crodino: dict[str, Any] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
     only: list[str] | None = None
     split: str = "test"
@@ -136,7 +138,7 @@ def _job(config: StudyConfig, out: Path, name: str, changes: Mapping[str, Any], 
             approach=approach,
             modality=modality,  # type: ignore[arg-type]
             teacher=_teacher_folder(Path(teacher_runs or out), name, approach, changes.get("teacher", ""), seed),
-            crodino=CrodinoConfig(**changes.get("crodino", {})),
+            crodino=CrodinoConfig(**{**config.crodino, **changes.get("crodino", {})}),
             distill=DistillConfig(**changes.get("distill", {})),
             guidance=PrimKdConfig(**changes.get("guidance", {})),
         )

@@ -85,7 +85,8 @@ def failures(report: dict[str, Any]) -> list[str]:
         if overload:
             found.append(
                 f"{overload} frames were dropped as overload: this machine cannot run the bundle at this rate beside "
-                "all else; end other programs, or take a faster backend or a slower camera"
+                "all else; end other programs, or take a smaller network (--set network_size:=128x160), a faster "
+                "backend or a slower camera"
             )
     for sensor, account in report["accounting"].items():
         if not account["balanced"]:

@@ -266,10 +266,10 @@ def _network_size(bundle: Bundle, size: tuple[int, int] | None) -> tuple[int, in
     if size is None or size == fixed:
         return fixed
     if not manifest.dynamic:
-        have = f"{fixed[1]}x{fixed[0]}"
-        raise UserError(f"bundle {bundle.folder} has the fixed size {have}; export it with dynamic size.")
+        have = f"{fixed[0]}x{fixed[1]}"
+        raise UserError(f"bundle {bundle.folder} has the fixed size {have} (HxW); export it with dynamic size.")
     if any(side % DYNAMIC_STEP or not 2 * DYNAMIC_STEP <= side <= MAX_SIDE for side in size):
         raise UserError(
-            f"network size {size[1]}x{size[0]} is not possible; give multiples of {DYNAMIC_STEP} from 64 on."
+            f"network size {size[0]}x{size[1]} (HxW) is not possible; give multiples of {DYNAMIC_STEP} from 64 on."
         )
     return size

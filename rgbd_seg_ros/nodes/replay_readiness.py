@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
@@ -34,10 +34,12 @@ class Readiness:
         """Call `spin` (seconds) until everything is connected, then stop listening.
 
         Raises:
-            UserError: when that takes longer than `timeout_s`.
+            UserError: when that takes longer than `timeout_s`, or the segmenter says that it cannot become active.
         """
         deadline = time.monotonic() + timeout_s
         while missing := self.missing():
+            if self._gave_up:
+                raise UserError(f"the play cannot begin: {missing}")
             if time.monotonic() > deadline:
                 raise UserError(f"the play cannot begin after {timeout_s:.0f} s: {missing}")
             self._spin(0.1)
@@ -57,10 +59,19 @@ class Readiness:
         unheard = [topic for topic in ("label_image", "status") if not int(node[f"{topic}_subscribers"])]
         return f"nobody records {' and '.join(unheard)}" if unheard else ""
 
+    @property
+    def _gave_up(self) -> bool:
+        node = self._said.get("node", {})
+        return node.get("level") == "error" and node["state"] != "active"
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         own = f"{self._target.lstrip('/')}: "
         said = {
-            status.name.removeprefix(own): {"message": status.message} | {v.key: v.value for v in status.values}
+            status.name.removeprefix(own): {
+                "message": status.message,
+                "level": "error" if status.level == DiagnosticStatus.ERROR else "",
+                **{v.key: v.value for v in status.values},
+            }
             for status in message.status
             if status.name.startswith(own)
         }

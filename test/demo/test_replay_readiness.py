@@ -28,10 +28,12 @@ WELL = SensorReport(SensorState.OK, "", 2_000_000, 30.0, 30.0, 7)
 SNAPSHOT = StreamSnapshot(Mode.FUSION, "both sensors are well", dict.fromkeys(Sensor, WELL))
 
 
-def diagnostics(name: str = "rgbd_segmenter", state: str = "active", publishers: int = 1, **subscribers: int):
+def diagnostics(
+    name: str = "rgbd_segmenter", state: str = "active", publishers: int = 1, failure: str = "", **subscribers: int
+):
     """What a segmenter of that name says."""
     worker = WorkerReport(at_ns=0, snapshot=SNAPSHOT) if state == "active" else None
-    report = NodeReport(state, "" if worker else "no bundle", worker=worker, subscribers=subscribers)
+    report = NodeReport(state, failure, worker=worker, subscribers=subscribers)
     inputs = [input_status(name, s, InputFacts(f"/{s.value}/image_raw", publishers), WELL) for s in Sensor]
     return DiagnosticArray(status=[node_status(name, report, 0), *(inputs if worker else [])])
 
@@ -68,7 +70,12 @@ def test_a_play_waits_for_what_the_segmenter_itself_has_matched(node: Node, spin
         assert readiness.missing() == expected
 
     told(diagnostics("somebody_else"), "/rgbd_segmenter does not answer")
-    told(diagnostics(state="unconfigured"), "/rgbd_segmenter is not active: no bundle")
+    told(diagnostics(state="unconfigured"), "/rgbd_segmenter is not active: unconfigured")
+    told(diagnostics(state="unconfigured", failure="no bundle"), "/rgbd_segmenter is not active: no bundle")
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="the play cannot begin: /rgbd_segmenter is not active: no bundle"):
+        readiness.wait(60.0)
+    assert time.monotonic() - begun < 30.0
     told(diagnostics(label_image=1, status=1), "/rgbd_segmenter does not hear rgb")
     for topic in ("rgb", "depth"):
         node.create_subscription(Image, f"{topic}/image_raw", lambda _: None, 5)

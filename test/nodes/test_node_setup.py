@@ -176,7 +176,7 @@ def test_the_parameter_file_documents_every_parameter_with_its_default(idle: Sta
         ("backend_settings", ["openvino.precison=f32"], [""], "no backend setting 'openvino.precison'"),
         ("backend_settings", ["onnxruntime.spinning=perhaps"], [""], "give true or false"),
         ("network_size", "640 by 480", "", "give HEIGHTxWIDTH"),
-        ("network_size", "480x640", "", "fixed size 160x120"),
+        ("network_size", "480x640", "", "fixed size 120x160 (HxW)"),
     ],
 )
 def test_settings_of_the_backend_that_do_not_exist_refuse_the_configure_transition(

@@ -125,13 +125,13 @@ class SensorHealth:
         verdict = self.stamps.observe(frame.stamp_ns, frame.arrival_ns)
         look = probe(frame, self._config.min_valid_depth)
         self._remember(look.fingerprint, frame.arrival_ns)
-        self._noise_free = self._noise_free or self._still_with(other, frame.arrival_ns)
         self._blank = look.blank
         if not verdict.accepted:
             return Admission(_STAMP_DROPS[verdict], self.stamps.fault or f"stamp {frame.stamp_ns} is not newer")
         reset = verdict is StampVerdict.RESET
         if look.blank:
             return Admission(DropReason.BLANK, look.blank, reset)
+        self._noise_free = self._noise_free or self._still_with(other, frame.arrival_ns)
         if self.frozen(other, frame.arrival_ns):
             return Admission(DropReason.FROZEN, self._frozen_cause(), reset)
         return Admission(reset=reset)
@@ -153,7 +153,7 @@ class SensorHealth:
         return 0 < self._config.frozen_frames <= self._repeats
 
     def _still_with(self, other: SensorHealth, now_ns: int) -> bool:
-        return self._repeating and other._repeating and not other.silent(now_ns)
+        return self._repeating and other._repeating and not other._blank and not other.silent(now_ns)
 
     def silent(self, now_ns: int) -> bool:
         """Whether no message has arrived for longer than the stale limit (or ever)."""

@@ -86,6 +86,14 @@ def test_a_camera_that_repeats_itself_when_its_partner_stops_is_frozen_if_it_nev
     assert len(rig.drops) == 60 - 5
 
 
+def test_two_cameras_that_were_dark_together_have_not_been_a_still_scene():
+    rig, index = steady()
+    index = rig.play(index, 30, alter=lambda f, i: replace(f, image=np.zeros_like(f.image)))
+    index = rig.play(index, 30)
+    rig.play(index, 60, alter=lambda f, i: replace(f, image=image(RGB, 7)), skip=lambda s, i: s is DEPTH)
+    assert rig.stream.snapshot(rig.now).sensors[RGB].state is SensorState.FROZEN
+
+
 def shifted(offset: int, sensors=(RGB, DEPTH)):
     def alter(item, index):
         return replace(item, stamp_ns=item.stamp_ns + offset) if item.sensor in sensors else item

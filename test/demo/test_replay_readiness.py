@@ -72,10 +72,8 @@ def test_a_play_waits_for_what_the_segmenter_itself_has_matched(node: Node, spin
     told(diagnostics("somebody_else"), "/rgbd_segmenter does not answer")
     told(diagnostics(state="unconfigured"), "/rgbd_segmenter is not active: unconfigured")
     told(diagnostics(state="unconfigured", failure="no bundle"), "/rgbd_segmenter is not active: no bundle")
-    begun = time.monotonic()
     with pytest.raises(UserError, match="the play cannot begin: /rgbd_segmenter is not active: no bundle"):
         readiness.wait(60.0)
-    assert time.monotonic() - begun < 30.0
     told(diagnostics(label_image=1, status=1), "/rgbd_segmenter does not hear rgb")
     for topic in ("rgb", "depth"):
         node.create_subscription(Image, f"{topic}/image_raw", lambda _: None, 5)

@@ -26,7 +26,7 @@ class _Absent:
 _ABSENT = _Absent()
 
 _ADDED_AS = {"crodino.disc_norm": "none"}
-"""What options did before they existed, where that is not their default: a run that does not name them had this."""
+"""What was done before an option existed, where that is not its default: a run that does not name it had this."""
 
 
 @functools.cache
@@ -60,8 +60,7 @@ def _value(flat: Mapping[str, Any], name: str) -> Any:
         return flat[name]
     if any(other.startswith(f"{name}.") for other in flat):
         return {}  # a mapping with content: each of its entries is compared by itself
-    added_as = {old: value for old, value in _ADDED_AS.items() if name in (old, f"method.{old}")}
-    return next(iter(added_as.values()), option_defaults().get(name, _ABSENT))
+    return _ADDED_AS.get(name.removeprefix("method."), option_defaults().get(name, _ABSENT))
 
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:

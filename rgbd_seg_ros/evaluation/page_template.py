@@ -18,6 +18,11 @@ code { background: #f1f3f5; padding: 0 .2rem }
 {%- else %}{{ report.failures | join('; ') }}.{% endif %}</strong></p>
 <p>{{ report.scenario.description }} <span class="quiet">Input: {{ report.input }}; bundle: {{ report.bundle.name }};
 seed {{ report.seed }};{% if report.pace %} pace: {{ report.pace }};{% endif %} {{ report.created }}.</span></p>
+{% if report.too_large %}<p>Played with networks of <code>{{ report.network_size }}</code>, because larger ones
+are too slow for this machine at this rate:
+{% for play in report.too_large %}
+{{ play.network_size }} dropped {{ play.overload }} frames as overload{{ "; " if not loop.last else "." }}
+{% endfor %}</p>{% endif %}
 {% if video %}<video controls autoplay muted loop src="{{ video }}"></video>{% endif %}
 {% if timeline %}<img alt="timeline of faults, states, modes, latency and rate" src="{{ timeline }}">{% endif %}
 

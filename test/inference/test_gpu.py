@@ -35,8 +35,9 @@ VARIANTS: list[tuple[str, dict[str, Any], float]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def gpu() -> None:
+    """Skips before a bundle is exported for nothing."""
     try:
         find_gpu()
     except BackendError as error:

@@ -63,11 +63,11 @@ def test_a_stream_that_never_comes_is_noticed_in_time(name: str) -> None:
     assert report["broken_promises"] == []
 
 
-def test_ten_minutes_of_healthy_frames_switch_only_once_at_the_start() -> None:
-    recording = play(Scenario("healthy", 600.0))
+def test_three_minutes_of_healthy_frames_switch_only_once_at_the_start() -> None:
+    recording = play(Scenario("healthy", 180.0))
     after_start = [s for s in recording.switches if 1e9 < s.at_ns < recording.duration_ns]
     assert after_start == []
-    assert len(recording.outputs) >= 18000
+    assert len(recording.outputs) >= 5400
 
 
 def test_a_play_is_the_same_again_with_the_same_seed() -> None:

@@ -17,7 +17,7 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.manifest import PRECISIONS, UPSAMPLING
 from rgbd_seg_training.data.options import parse_size
 from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
-from rgbd_seg_training.export.frames import set_frames
+from rgbd_seg_training.export.frames import named_frames
 
 MODES = ("fusion", "rgb", "depth")
 
@@ -50,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Exports as `args` says."""
     labels: LabelSet = LABEL_SETS[args.label_set] if args.label_set else PreparedSet.open(args.label_set_of).label_set
-    path, _, split = (args.frames or "").partition(":")
-    frames = set_frames(path, split or "test", args.frame_count, labels) if path else []
+    frames = named_frames(args.frames, "test", args.frame_count, labels)
     height, width = args.size
     options = ExportOptions(
         height,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
-from rgbd_seg_training.export.frames import set_frames
+from rgbd_seg_training.export.frames import named_frames
 from rgbd_seg_training.export.renew import renew_bundle
 
 
@@ -31,9 +31,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         bundle = load_bundle(args.bundle)
-        path, _, split = (args.frames or "").partition(":")
-        labels = bundle.manifest.label_set
-        frames = set_frames(path, split or "test", args.frame_count, labels) if path else []
+        frames = named_frames(args.frames, "test", args.frame_count, bundle.manifest.label_set)
         print(f"wrote {renew_bundle(bundle, args.out, frames, report=print).folder}")
     except UserError as fault:
         print(f"error: {fault}", file=sys.stderr)

@@ -28,7 +28,7 @@ from rgbd_seg_training.export.graph import MOST_CHANNELS, LabellingGraph, choose
 from rgbd_seg_training.export.onnx_file import to_onnx  # noqa: E402
 from rgbd_seg_training.export.precision import quantize  # noqa: E402
 from rgbd_seg_training.export.renew import renew_bundle  # noqa: E402
-from rgbd_seg_training.export.verify import _score_planes, verify  # noqa: E402
+from rgbd_seg_training.export.verify import TorchReference, _score_planes, verify  # noqa: E402
 
 
 def test_the_class_choice_is_argmax_and_softmax() -> None:
@@ -212,7 +212,7 @@ def test_scores_are_compared_class_by_class_even_where_a_tool_has_reordered_the_
     classes = len(LABELS.classes)
     (split,) = (list(n.output) for n in model.graph.node if n.op_type == "Split" and len(n.output) == classes)
     assert _score_planes(model.graph, classes) == split
-    measured = verify(graph, model, pattern_frames(2, *SIZE, seed=7), SIZE)
+    measured = verify(TorchReference(graph), model, pattern_frames(2, *SIZE, seed=7), SIZE)
     assert 0 < measured.max_score_error < 0.2 * measured.score_range
 
 
@@ -226,7 +226,7 @@ def test_real_frames_are_labelled_like_torch(shared: Path, exported: Bundle, net
         depth[depth > 65] = 0
         frames.append(ExportFrame(np.asarray(rgb, np.uint8), depth))
     model = onnx.load_model_from_string(exported.model_bytes(Mode.FUSION))
-    measured = verify(LabellingGraph(networks["fusion"]).eval(), model, frames, SIZE)
+    measured = verify(TorchReference(LabellingGraph(networks["fusion"]).eval()), model, frames, SIZE)
     assert measured.agreement > 0.999
     assert measured.frames == 3
 

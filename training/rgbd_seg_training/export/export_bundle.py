@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +15,16 @@ from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.core.label_sets import LabelSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import MANIFEST_NAME, Bundle, describe_file, load_bundle, new_bundle_folder
-from rgbd_seg_ros.inference.manifest import DYNAMIC_STEP, Manifest, ModeEntry, dump_manifest
+from rgbd_seg_ros.inference.manifest import Manifest, ModeEntry, dump_manifest
 from rgbd_seg_ros.models.checkpoint import DESCRIPTION_FILE, WEIGHTS_FILE, load_model, save_model
 from rgbd_seg_ros.models.network import SegmentationModel
-from rgbd_seg_training.export.frames import ExportFrame, pattern_frames
+from rgbd_seg_training.export.accept import Demands, accept
+from rgbd_seg_training.export.frames import ExportFrame
 from rgbd_seg_training.export.graph import LabellingGraph, example_images
 from rgbd_seg_training.export.half_weights import keep_weights_half
 from rgbd_seg_training.export.onnx_file import to_onnx
 from rgbd_seg_training.export.precision import half_graph, quantize
-from rgbd_seg_training.export.verify import agreement_in_openvino, check, verify
+from rgbd_seg_training.export.verify import TorchReference
 
 MIN_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.95}
 """Share of labels that must agree with torch fp32, by precision; below it the bundle is refused."""
@@ -138,26 +138,12 @@ def _export_mode(
     if options.half_weights:
         saved = keep_weights_half(model)
         report(f"{mode.value}: weights kept as half floats, {saved / 1e6:.1f} MB less")
-    frames = [*options.frames, *pattern_frames(options.patterns, *size)]
-    verification = verify(graph, model, frames, size)
-    if options.precision == "int8":
-        try:
-            agreement = agreement_in_openvino(graph, model, frames, size)
-            verification = dataclasses.replace(verification, openvino_agreement=agreement)
-        except (ImportError, RuntimeError) as error:
-            report(f"{mode.value}: not verified in OpenVINO, which will not take it ({error})")
-    report(f"{mode.value}: {verification}")
     floor = MIN_AGREEMENT[options.precision] if options.min_agreement is None else options.min_agreement
-    check(verification, mode.value, floor)
-    facts = {**verification.facts(), "real_frames": len(options.frames), "min_agreement": floor}
+    openvino = options.precision == "int8"
+    demands = Demands(size, floor, options.frames, options.patterns, options.dynamic, openvino)
+    facts = accept(mode.value, TorchReference(graph), model, demands, report)
     if options.half_weights:
         facts["half_weights"] = True
-    if options.dynamic:
-        other = (options.height + DYNAMIC_STEP, options.width + 2 * DYNAMIC_STEP)
-        elsewhere = verify(graph, model, pattern_frames(max(1, options.patterns), *other), other)
-        report(f"{mode.value} at {other[1]}x{other[0]}: {elsewhere}")
-        check(elsewhere, f"{mode.value} (at {other[1]}x{other[0]})", floor)
-        facts["agreement_at_other_size"] = elsewhere.agreement
     file = f"{mode.value}.onnx"
     (work / file).write_bytes(model.SerializeToString())
     checkpoint: tuple[str, ...] = ()

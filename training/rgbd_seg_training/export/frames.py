@@ -69,6 +69,18 @@ def set_frames(path: str | Path, split: str, count: int, label_set: LabelSet) ->
     return frames
 
 
+def named_frames(text: str | None, split: str, count: int, label_set: LabelSet) -> list[ExportFrame]:
+    """`set_frames` of what a command line names as SET[:SPLIT]; `split` is the default, nothing gives no frames.
+
+    Raises:
+        UserError: the set is unusable or the split is empty.
+    """
+    if not text:
+        return []
+    path, _, named = text.partition(":")
+    return set_frames(path, named or split, count, label_set)
+
+
 def _clouds(rng: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float32]:
     """Noise of several scales added up, stretched to 0..1."""
     total = np.zeros((height, width, channels), np.float32)

@@ -233,3 +233,23 @@ def test_the_joint_opinion_lies_between_the_models_and_pulls_less_than_the_other
         method = small_method(**OFF | {"w_mutual": 1.0}, mutual_target=target).eval()
         values[target] = float(method.training_losses(batch)[-1].value.detach())
     assert 0 < values["mean"] < values["other"]
+
+
+def test_a_split_before_the_deepest_features_leaves_what_lies_behind_to_segmentation_alone() -> None:
+    method = small_method(**{**ALL, "w_mutual": 0.0}, split_level=-2)
+    terms = method.training_losses(decoupled_batch())
+    widths = {method.models[name].feature_channels[-2] for name in ("rgb", "depth")}
+    assert {point.shape[1] for point in method.share_points().values()} == widths
+    torch.stack([t.weighted for t in terms if not t.name.startswith("segmentation")]).sum().backward()
+    for name in ("rgb", "depth"):
+        reached = {n for n, p in method.models[name].named_parameters() if p.grad is not None}
+        assert reached
+        deepest = [n for n, _ in method.models[name].named_parameters() if "stages.3" in n]
+        assert deepest
+        assert not reached.intersection(deepest)
+
+
+@pytest.mark.parametrize(("level", "message"), [(0, "count from the deepest"), (-9, "give -1 to -")])
+def test_a_split_where_the_encoder_has_no_features_is_refused(level: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_method(split_level=level)

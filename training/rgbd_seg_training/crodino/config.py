@@ -37,6 +37,7 @@ class CrodinoConfig:
             of mean and scale between the parts, or of all four parts together (`joint`).
         shuffle_pairs: control: contrast each image with the partner of any image of the batch, drawn at random.
         mutual_ramp: as `contrast_ramp`, for w_mutual.
+        split_level: which features of the encoder are split: -1 the deepest, as published, -2 those before, ...
         aux_stride: the auxiliary losses compare at every n-th of the labels that `train.label_stride` leaves, per axis.
     """
 
@@ -62,6 +63,7 @@ class CrodinoConfig:
     shuffle_pairs: bool = False
     mutual_ramp: tuple[float, float] = (0.2, 0.5)
     aux_stride: int = 4
+    split_level: int = -1
 
     def __post_init__(self) -> None:
         for name in ("w_aux", "w_con", "w_disc", "w_orth", "w_mutual"):
@@ -70,6 +72,8 @@ class CrodinoConfig:
         for name in ("temperature", "mutual_temperature"):
             if getattr(self, name) <= 0:
                 raise UserError(f"method.{name} is {getattr(self, name)}; give a value above 0.")
+        if self.split_level >= 0:
+            raise UserError(f"method.split_level is {self.split_level}; count from the deepest: -1, -2, and so on.")
         if not 0 <= self.mutual_average < 1:
             raise UserError(f"method.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
         if self.aux_norm == "joint" and not self.aux_shared:

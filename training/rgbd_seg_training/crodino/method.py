@@ -25,10 +25,10 @@ MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")
 
 
 class View(NamedTuple):
-    """One modality in one step: its label, deepest features, their halves, and scores at the decoder's stride."""
+    """One modality in one step: label, split features, their halves, and scores at the decoder's stride."""
 
     label: Tensor
-    deepest: Tensor
+    features: Tensor
     invariant: Tensor
     specific: Tensor
     scores: Tensor
@@ -42,13 +42,14 @@ def label_of(batch: Batch, modality: str) -> Tensor:
 class CrodinoMethod(Method):
     """CroDiNo-KD.
 
-    Both models see their own modality through their own augmentation. The deepest features of each are split by
-    channels into an invariant and a specific half; auxiliary terms act on the halves while the decoders see both.
+    Both models see their own modality through their own augmentation. The deepest features of each (or others, see
+    `CrodinoConfig.split_level`) are split by channels into an invariant and a specific half; auxiliary terms act on the
+    halves while the decoders see both.
     What is deployed are the two models alone: nothing of the auxiliary parts is in their graphs.
 
     Args:
         rgb: single-stream model of the registry with input `rgb`.
-        depth: single-stream model with input `depth`, deepest features as wide as the other's.
+        depth: single-stream model with input `depth`, its split features as wide as the other's.
         config: weights and variants.
 
     Raises:
@@ -59,11 +60,16 @@ class CrodinoMethod(Method):
 
     def __init__(self, rgb: SegmentationModel, depth: SegmentationModel, config: CrodinoConfig) -> None:
         super().__init__()
-        width = rgb.feature_channels[-1]
-        if depth.feature_channels[-1] != width or depth.spec.num_classes != rgb.spec.num_classes:
+        level, levels = config.split_level, min(len(rgb.feature_channels), len(depth.feature_channels))
+        if level < -levels:
             raise UserError(
-                f"The RGB model ends in {width} channels and {rgb.spec.num_classes} classes, the depth model in "
-                f"{depth.feature_channels[-1]} and {depth.spec.num_classes}; CroDiNo-KD needs them equal."
+                f"method.split_level is {level}, but the encoders give {levels} levels; give -1 to -{levels}."
+            )
+        width = rgb.feature_channels[level]
+        if depth.feature_channels[level] != width or depth.spec.num_classes != rgb.spec.num_classes:
+            raise UserError(
+                f"The RGB model has {width} channels to split and {rgb.spec.num_classes} classes, the depth model "
+                f"{depth.feature_channels[level]} and {depth.spec.num_classes}; CroDiNo-KD needs them equal."
             )
         self.config = config
         self.models = nn.ModuleDict({"rgb": rgb, "depth": depth})
@@ -77,7 +83,7 @@ class CrodinoMethod(Method):
         config, half = self.config, self._half
         if config.w_aux > 0:
             if config.aux_shared and width % 2:
-                raise UserError(f"The deepest features have {width} channels; a shared split needs an even number.")
+                raise UserError(f"The features to split have {width} channels; a shared split needs an even number.")
             count = 1 if config.aux_shared else 4
             widths = [half, half, width - half, width - half][:count]
             self.auxiliary = nn.ModuleList(AuxiliaryDecoder(w, config.aux_width, self._num_classes) for w in widths)
@@ -104,8 +110,8 @@ class CrodinoMethod(Method):
         return {**groups, "auxiliary_parts": rest} if rest else groups
 
     def share_points(self) -> dict[str, Tensor]:
-        """The deepest features of both models."""
-        return {f"h_{name}": view.deepest for name, view in self._views.items()}
+        """The features of both models that are split, by default the deepest."""
+        return {f"h_{name}": view.features for name, view in self._views.items()}
 
     def probes(self) -> Figures:
         """Retrieval accuracy of the contrast, accuracy of the modality classifier, mean cos^2."""
@@ -134,9 +140,9 @@ class CrodinoMethod(Method):
     def _view(self, name: str, batch: Batch) -> View:
         model: SegmentationModel = self.models[name]  # type: ignore[assignment]
         features = model.encode(**{name: batch[name]})
-        deepest = features[-1]
-        invariant, specific = deepest[:, : self._half], deepest[:, self._half :]
-        return View(label_of(batch, name), deepest, invariant, specific, model.decode(features))
+        split = features[self.config.split_level]
+        invariant, specific = split[:, : self._half], split[:, self._half :]
+        return View(label_of(batch, name), split, invariant, specific, model.decode(features))
 
     def _segmentation(self, name: str) -> Tensor:
         view = self._views[name]

@@ -1,4 +1,4 @@
-"""How much of the modality a linear classifier finds in the halves of the deepest features."""
+"""How much of the modality a linear classifier finds in the halves of the split features."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from ..loading import SampleSource
 
 
 @torch.no_grad()
-def pooled_halves(model: SegmentationModel, samples: SampleSource, limit: int = 200) -> tuple[Tensor, Tensor]:
-    """Globally pooled invariant and specific half of the deepest features, up to `limit` x C/2 each."""
+def pooled_halves(
+    model: SegmentationModel, samples: SampleSource, level: int = -1, limit: int = 200
+) -> tuple[Tensor, Tensor]:
+    """Globally pooled invariant and specific half of the features of a level, up to `limit` x C/2 each."""
     name = model.spec.inputs[0]
     rows = []
     for index in range(min(limit, len(samples))):
         image = torch.as_tensor(samples[index][name])[None]
-        rows.append(model.encode(**{name: image})[-1].mean((2, 3))[0])
+        rows.append(model.encode(**{name: image})[level].mean((2, 3))[0])
     pooled = torch.stack(rows)
     return pooled[:, : pooled.shape[1] // 2], pooled[:, pooled.shape[1] // 2 :]
 
@@ -49,9 +51,11 @@ def linear_probe(first: Tensor, second: Tensor, steps: int = 200) -> float:
     return float((scores.argmax(1) == y[held_out]).double().mean())
 
 
-def modality_accuracy(rgb: SegmentationModel, depth: SegmentationModel, samples: SampleSource) -> dict[str, float]:
-    """Probe accuracy on the invariant and on the specific halves of a pair of models."""
-    halves = [pooled_halves(model.eval(), samples) for model in (rgb, depth)]
+def modality_accuracy(
+    rgb: SegmentationModel, depth: SegmentationModel, samples: SampleSource, level: int = -1
+) -> dict[str, float]:
+    """Probe accuracy on the invariant and on the specific halves of a pair of models that split at `level`."""
+    halves = [pooled_halves(model.eval(), samples, level) for model in (rgb, depth)]
     return {
         "invariant": linear_probe(halves[0][0], halves[1][0]),
         "specific": linear_probe(halves[0][1], halves[1][1]),

@@ -58,6 +58,8 @@ def score_run(config: StudyConfig, job: Job) -> dict[str, Any]:
         matrix = evaluate_model(model, loader, data.num_classes, model.spec.inputs)
         scores["modes"][mode] = as_json(asdict(matrix.scores()))
     if len(models) == 2:
-        scores["modality_probe"] = modality_accuracy(models["rgb"], models["depth"], samples)
+        scores["modality_probe"] = modality_accuracy(
+            models["rgb"], models["depth"], samples, job.method.crodino.split_level
+        )
     write_atomically(path, json.dumps(scores, indent=2) + "\n")
     return scores

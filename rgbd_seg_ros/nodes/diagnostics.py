@@ -17,7 +17,7 @@ from rgbd_seg_ros.core.frames import Mode, Sensor
 from rgbd_seg_ros.core.records import SensorReport, SensorState
 from rgbd_seg_ros.nodes import qos
 from rgbd_seg_ros.nodes.status import LEVELS, NOT_KNOWN, key_values, milliseconds
-from rgbd_seg_ros.nodes.worker import WorkerReport
+from rgbd_seg_ros.nodes.worker import TOO_SLOW, WorkerReport
 
 PERIOD_S = 1.0
 HUNG_NS = 2_000_000_000
@@ -128,6 +128,8 @@ def node_status(name: str, report: NodeReport, now_ns: int) -> DiagnosticStatus:
     elif report.worker is not None:
         mode = report.worker.snapshot.mode
         level, message = LEVELS[mode], f"mode {mode.value}: {report.worker.snapshot.reason}"
+        if report.worker.overloaded:
+            level, message = max(level, DiagnosticStatus.WARN), f"{message}; {TOO_SLOW}"
     if report.worker is not None:
         values |= _worker_values(report.worker)
     return DiagnosticStatus(level=level, name=f"{name}: node", message=message, values=key_values(values))

@@ -23,6 +23,10 @@ IDLE_S = 0.25
 """The worker looks at its streams at least this often."""
 CLOSE_S = 10.0
 """An inference that takes longer than this hangs."""
+TOO_SLOW = (
+    "inference is slower than the cameras, only the newest images are labelled; give a smaller network_size, a faster "
+    "backend or more threads"
+)
 PENDING_S = 0.5
 """Drops and switches wait this long for an output that would carry them, then go out in a status of their own."""
 
@@ -43,6 +47,7 @@ class WorkerReport:
         incidents: failures of the runtime that cost no label, see `Engine.incidents`.
         pauses: how often the process stood still since activation.
         paused_ms: for how long, all together.
+        overloaded: inference does not keep up with the cameras, and not only for a moment.
     """
 
     at_ns: int
@@ -56,6 +61,7 @@ class WorkerReport:
     incidents: str = ""
     pauses: int = 0
     paused_ms: float = 0.0
+    overloaded: bool = False
 
 
 class Worker:
@@ -67,7 +73,7 @@ class Worker:
         outputs: where labels go.
         inbox: where frames come from.
         pulse: tells when the process stood still.
-        log: takes one line for each change of mode and each failed inference.
+        log: takes one line for each change of mode, each failed inference, begin and end of an overload.
         on_failure: called once, from the worker's thread, when it gives up; the thread then ends.
 
     Attributes:
@@ -260,6 +266,8 @@ class Worker:
 
     def _write_report(self) -> None:
         now = time.monotonic_ns()
+        if self._backlog.overloaded != self.report.overloaded:
+            self._log(TOO_SLOW if self._backlog.overloaded else "inference keeps up with the cameras again")
         self.report = WorkerReport(
             now,
             self._stream.snapshot(now),
@@ -272,4 +280,5 @@ class Worker:
             self._incidents,
             self._pulse.pauses,
             self._pulse.paused_ns / 1e6,
+            self._backlog.overloaded,
         )

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from rgbd_seg_ros.core.frames import Frame, Mode, Sensor
 from rgbd_seg_ros.core.health import HealthConfig
 from rgbd_seg_ros.core.records import DropReason, WorkOrder
 from rgbd_seg_ros.core.stream import StreamConfig
 from rgbd_seg_ros.inference.segmenter import Segmentation
+from rgbd_seg_ros.nodes.diagnostics import NodeReport, node_status
 from rgbd_seg_ros.nodes.intake import Inbox
 from rgbd_seg_ros.nodes.pulse import Pulse
-from rgbd_seg_ros.nodes.worker import Worker
+from rgbd_seg_ros.nodes.worker import TOO_SLOW, Worker
 
 RATE_HZ = 10.0
 PERIOD_NS = round(1e9 / RATE_HZ)
@@ -71,6 +72,7 @@ class Bench:
     inbox: Inbox = field(default_factory=Inbox)
     outputs: Listener = field(default_factory=Listener)
     failures: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.worker = Worker(
@@ -79,15 +81,16 @@ class Bench:
             self.outputs,  # type: ignore[arg-type]
             self.inbox,
             Pulse(),
-            lambda line: None,
+            self.lines.append,
             lambda: self.failures.append(self.worker.failure),
         )
 
-    def play(self, pairs: int) -> None:
-        """Two healthy cameras in real time."""
+    def play(self, pairs: int, look: Callable[[], None] = lambda: None) -> None:
+        """Two healthy cameras in real time; `look` is called before each pair."""
         rng, start = np.random.default_rng(0), time.monotonic()
         for index in range(pairs):
             time.sleep(max(0.0, start + index / RATE_HZ - time.monotonic()))
+            look()
             now, stamp = time.monotonic_ns(), 10**18 + index * PERIOD_NS
             self.inbox.post(Frame(Sensor.RGB, stamp, now, rng.integers(20, 200, (24, 32, 3), dtype=np.uint8)))
             depth = rng.integers(500, 3000, (24, 32)).astype(np.uint16)
@@ -103,6 +106,27 @@ def test_a_network_slower_than_the_stale_limit_does_not_make_healthy_cameras_loo
     assert Mode.FUSION in served
     assert set(served[served.index(Mode.FUSION) :]) == {Mode.FUSION}
     assert set(bench.worker.report.dropped) <= {DropReason.OVERLOAD, DropReason.SHUTDOWN}
+
+
+def test_an_overload_is_told_with_its_remedy_until_inference_keeps_up_again() -> None:
+    slow = 10
+    bench = Bench(ScriptedEngine(lambda order: time.sleep(0.25 if len(bench.engine.served) < slow else 0.0)))
+    told: list[DiagnosticStatus] = []
+
+    def look() -> None:
+        report = NodeReport("active", worker=bench.worker.report)
+        told.append(node_status("segmenter", report, time.monotonic_ns()))
+
+    bench.play(90, look)
+    bench.worker.close()
+    too_slow = [TOO_SLOW in status.message for status in told]
+    assert any(too_slow)
+    assert not too_slow[0]
+    assert not too_slow[-1]
+    assert all(status.level >= DiagnosticStatus.WARN for status, slow in zip(told, too_slow, strict=True) if slow)
+    assert told[-1].level == DiagnosticStatus.OK
+    lines = [line for line in bench.lines if line.startswith("inference ")]
+    assert lines == [TOO_SLOW, "inference keeps up with the cameras again"]
 
 
 def test_an_inference_that_hangs_does_not_keep_whoever_closes_the_worker() -> None:

@@ -168,6 +168,31 @@ def test_a_queue_adds_negatives_and_keeps_embeddings_of_earlier_batches() -> Non
     assert method.queue.rgb.norm(dim=1) == pytest.approx(torch.ones(8), abs=1e-4)
 
 
+def test_keys_of_a_queue_follow_the_models_slowly_and_get_no_gradient() -> None:
+    method = small_method(**OFF | {"w_con": 1.0}, queue=8, queue_momentum=0.9).train()
+    method.key_networks.updates.fill_(1000)  # past the first updates, which keep less
+    last = method.projection.body[2]
+    with torch.no_grad():
+        last.weight.mul_(-1.0)
+        last.bias.mul_(-1.0)
+    method.training_losses(coupled_batch())[-1].value.backward()
+    keys = method.key_networks.models["projection"].get_parameter("body.2.weight")
+    assert torch.allclose(keys, -0.8 * last.weight)
+    assert last.weight.grad is not None
+    assert not any(p.requires_grad for p in method.key_networks.parameters())
+    pushed = int(method.queue.filled)
+    images = method.key_networks.models["rgb"].encode(rgb=coupled_batch()["rgb"])[-1]
+    embedded = method.key_networks.models["projection"](images[:, : images.shape[1] // 2].mean((2, 3)))
+    assert torch.allclose(method.queue.rgb[:pushed], torch.nn.functional.normalize(embedded, dim=1), atol=1e-4)
+
+
+def test_a_queue_stands_still_outside_training() -> None:
+    method = small_method(**OFF | {"w_con": 1.0}, queue=8).eval()
+    method.training_losses(coupled_batch())
+    assert int(method.queue.filled) == 0
+    assert int(method.key_networks.updates) == 0
+
+
 def test_models_that_do_not_fit_together_are_refused() -> None:
     other = build_model(
         ModelSpec("lightfpn", "resnet10t", CLASSES, ("depth",), options={"encoder": {"channels": [8, 16, 24, 40]}})
@@ -182,6 +207,9 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
         {"w_con": -1.0},
         {"temperature": 0.0},
         {"mutual_average": 1.0},
+        {"queue_momentum": 1.0},
+        {"queue": 8, "contrast": "pixel"},
+        {"queue": 8, "shuffle_pairs": True},
         {"contrast_ramp": (0.5, 0.2)},
         {"mutual_ramp": (0.0, 1.5)},
         {"aux_norm": "joint", "aux_shared": False},

@@ -29,7 +29,9 @@ class CrodinoConfig:
         temperature: of the contrast.
         embedding: width of the projection head.
         contrast_ramp: shares of the run between which w_con rises linearly from 0 to its value.
-        queue: embeddings of earlier batches kept as further negatives of the pooled contrast, 0 = none.
+        queue: embeddings of earlier batches kept as further negatives of the pooled contrast, 0 = none. They and those
+            that each image is compared with come from moving averages of both models then.
+        queue_momentum: decay of these averages.
         pixels: largest number of pixel pairs in a batch of the pixel contrast.
         aux_shared: one auxiliary decoder for all four parts; false = the unshared control, one decoder each.
         aux_width: width of the auxiliary decoder.
@@ -56,6 +58,7 @@ class CrodinoConfig:
     embedding: int = 128
     contrast_ramp: tuple[float, float] = (0.0, 0.3)
     queue: int = 0
+    queue_momentum: float = 0.99
     pixels: int = 512
     aux_shared: bool = True
     aux_width: int = 128
@@ -76,6 +79,10 @@ class CrodinoConfig:
             raise UserError(f"method.split_level is {self.split_level}; count from the deepest: -1, -2, and so on.")
         if not 0 <= self.mutual_average < 1:
             raise UserError(f"method.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
+        if not 0 <= self.queue_momentum < 1:
+            raise UserError(f"method.queue_momentum is {self.queue_momentum}; give a decay from 0 to below 1.")
+        if self.queue > 0 and (self.contrast != "pooled" or self.shuffle_pairs):
+            raise UserError("method.queue goes with the pooled contrast of true pairs alone; give 0 for others.")
         if self.aux_norm == "joint" and not self.aux_shared:
             raise UserError("method.aux_norm joint needs one decoder for all parts; leave method.aux_shared at true.")
         for name in ("contrast_ramp", "mutual_ramp"):

@@ -11,14 +11,21 @@ from rgbd_seg_ros.core.frames import UNLABELLED
 from ..losses import full_precision
 
 
-def info_nce(first: Tensor, second: Tensor, temperature: float, more: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def info_nce(
+    first: Tensor,
+    second: Tensor,
+    temperature: float,
+    more: tuple[Tensor, Tensor] | None = None,
+    keys: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Symmetric InfoNCE (van den Oord et al. 2018): row i of `first` belongs to row i of `second`.
 
     Args:
         first: B x D embeddings; normalised here.
         second: B x D embeddings of the other modality.
         temperature: divides the cosines.
-        more: further negatives (Q x D each) of the first and of the second modality.
+        more: further negatives (Q x D each) of the first and of the second modality, normalised.
+        keys: what the rows of the other modality are compared with in place of first and second (B x D each).
 
     Returns:
         Mean of both directions; 0 for B = 1 without further negatives.
@@ -26,7 +33,8 @@ def info_nce(first: Tensor, second: Tensor, temperature: float, more: tuple[Tens
     with full_precision(first):
         a, b = functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)
         target = torch.arange(len(a), device=a.device)
-        forward, backward = a @ b.T, b @ a.T
+        other_a, other_b = (a, b) if keys is None else (functional.normalize(k.float(), dim=1) for k in keys)
+        forward, backward = a @ other_b.T, b @ other_a.T
         if more is not None:
             forward = torch.cat([forward, a @ more[1].float().T], 1)
             backward = torch.cat([backward, b @ more[0].float().T], 1)

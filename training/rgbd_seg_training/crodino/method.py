@@ -15,10 +15,10 @@ from rgbd_seg_ros.models import SegmentationModel
 from ..figures import Figures
 from ..losses import segmentation_loss, sparse_labels
 from ..method import Batch, LossTerm, Method
+from .averages import AverageModels, joint_opinion
 from .config import CrodinoConfig, ramp
 from .correspondence import other_view_grid, sample_other_view
 from .losses import class_prototypes, info_nce, mutual_divergence, orthogonality
-from .mutual import AverageModels, joint_opinion
 from .parts import AuxiliaryDecoder, EmbeddingQueue, ProjectionHead
 
 MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")
@@ -91,6 +91,7 @@ class CrodinoMethod(Method):
             self.projection = ProjectionHead(half, config.embedding)
             if config.queue > 0:
                 self.queue = EmbeddingQueue(config.queue, config.embedding)
+                self.key_networks = AverageModels(self._query_networks(), config.queue_momentum)
         if config.w_disc > 0:
             self.discriminator = nn.Linear(width - half, len(MODALITIES))
         if config.w_mutual > 0 and config.mutual_average > 0:
@@ -179,11 +180,31 @@ class CrodinoMethod(Method):
             self._probes["contrast_retrieval"] = (
                 (nearest == torch.arange(len(first), device=first.device)).float().mean()
             )
-        if self.config.queue == 0 or self.config.contrast != "pooled":
+        if self.config.queue == 0:
             return info_nce(first, second, self.config.temperature)
-        loss = info_nce(first, second, self.config.temperature, self.queue.negatives())
-        self.queue.push(first, second)
-        return loss
+        keys, earlier = self._keys(batch), self.queue.negatives()
+        if self.training:
+            self.queue.push(*keys)
+        return info_nce(first, second, self.config.temperature, earlier, keys)
+
+    def _query_networks(self) -> dict[str, nn.Module]:
+        return {**self.deployable(), "projection": self.projection}
+
+    @torch.no_grad()
+    def _keys(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings of the batch by moving averages of models and head, RGB and depth.
+
+        Earlier embeddings by the models themselves would not do as negatives: how far the models have moved since tells
+        them from the partner, whatever the image, and the embeddings collapse (docs/results.md).
+        """
+        if self.training:
+            self.key_networks.update(self._query_networks())
+        networks, keys = self.key_networks.models, []
+        for name in MODALITIES:
+            model: SegmentationModel = networks[name]  # type: ignore[assignment]
+            split = model.encode(**{name: batch[name]})[self.config.split_level]
+            keys.append(networks["projection"](split[:, : self._half].mean((2, 3))))
+        return keys[0], keys[1]
 
     def _prototype_pairs(self) -> tuple[Tensor, Tensor]:
         means, present = zip(

@@ -1,4 +1,4 @@
-"""Where the targets of mutual distillation come from."""
+"""Moving averages of what is trained: targets of the mutual distillation, keys of the contrast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..method import freeze
 
 
 class AverageModels(nn.Module):
-    """Moving averages of the models in training, which label better than the models themselves (Tarvainen and Valpola
-    2017, mean teacher).
+    """Moving averages of networks in training. Averaged models label better than the models themselves (Tarvainen and
+    Valpola 2017, mean teacher), and what they make of an image changes slowly (He et al. 2020, MoCo).
 
     The decay starts low and rises to `decay`: min(decay, (1 + n) / (10 + n)) at update n. Buffers, such as the
     statistics of batch norms, are copied.
@@ -23,15 +23,15 @@ class AverageModels(nn.Module):
 
     updates: Tensor
 
-    def __init__(self, models: Mapping[str, SegmentationModel], decay: float) -> None:
+    def __init__(self, models: Mapping[str, nn.Module], decay: float) -> None:
         super().__init__()
         self.decay = decay
         self.models = nn.ModuleDict({name: freeze(copy.deepcopy(model)) for name, model in models.items()})
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def update(self, models: Mapping[str, SegmentationModel]) -> None:
-        """Take in the models as they are now."""
+    def update(self, models: Mapping[str, nn.Module]) -> None:
+        """Take in the networks as they are now."""
         count = int(self.updates)
         keep = min(self.decay, (1 + count) / (10 + count))
         for name, model in models.items():

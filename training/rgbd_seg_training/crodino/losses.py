@@ -44,6 +44,11 @@ def info_nce(
         )
 
 
+def centred(embeddings: Tensor) -> Tensor:
+    """B x D embeddings less their mean over the batch."""
+    return embeddings - embeddings.mean(0, keepdim=True)
+
+
 def class_prototypes(features: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Mean feature of every class over a batch.
 

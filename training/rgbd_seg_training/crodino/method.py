@@ -18,7 +18,7 @@ from ..method import Batch, LossTerm, Method
 from .averages import AverageModels, joint_opinion
 from .config import CrodinoConfig, ramp
 from .correspondence import other_view_grid, sample_other_view
-from .losses import class_prototypes, info_nce, mutual_divergence, orthogonality
+from .losses import centred, class_prototypes, info_nce, mutual_divergence, orthogonality
 from .parts import AuxiliaryDecoder, EmbeddingQueue, ProjectionHead
 
 MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")
@@ -182,6 +182,7 @@ class CrodinoMethod(Method):
             )
         if self.config.queue == 0:
             return info_nce(first, second, self.config.temperature)
+        first, second = centred(first), centred(second)
         keys, earlier = self._keys(batch), self.queue.negatives()
         if self.training:
             self.queue.push(*keys)
@@ -194,8 +195,9 @@ class CrodinoMethod(Method):
     def _keys(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embeddings of the batch by moving averages of models and head, RGB and depth.
 
-        Earlier embeddings by the models themselves would not do as negatives: how far the models have moved since tells
-        them from the partner, whatever the image, and the embeddings collapse (docs/results.md).
+        Negatives of earlier steps differ from the partner by what the networks have learned since, whatever the image.
+        Averages learn slowly, and embeddings are centred in their batch: what all images have in common would grow with
+        every step, because it tells new from old, until all embeddings are the same (measured, docs/results.md).
         """
         if self.training:
             self.key_networks.update(self._query_networks())
@@ -203,7 +205,7 @@ class CrodinoMethod(Method):
         for name in MODALITIES:
             model: SegmentationModel = networks[name]  # type: ignore[assignment]
             split = model.encode(**{name: batch[name]})[self.config.split_level]
-            keys.append(networks["projection"](split[:, : self._half].mean((2, 3))))
+            keys.append(centred(networks["projection"](split[:, : self._half].mean((2, 3)))))
         return keys[0], keys[1]
 
     def _prototype_pairs(self) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 """Make an 8-bit bundle of a finished fp32 one, without its torch networks; faster on processors, with other labels here
 and there.
 
-python training/prepare.py rendered --world indoor --count 1 --val-count 24 --test-count 60 --size 640x480 \\
+python training/prepare.py rendered --world indoor --count 1 --val-count 24 --test-count 60 --size 480x640 \\
     --out data/few
 python training/quantize_bundle.py bundles/rooms --calibrate data/few:val --frames data/few:test --out runs/rooms_int8
 """

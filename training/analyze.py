@@ -16,9 +16,9 @@ import torch
 from jsonargparse import ArgumentParser
 
 from rgbd_seg_ros.models import load_model
-from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.loading import validation_loader
 from rgbd_seg_training.primkd.analysis import analyze
+from rgbd_seg_training.scripts import run_script
 from rgbd_seg_training.settings import DataConfig, open_data
 
 

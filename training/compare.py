@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from rgbd_seg_training.cli import run_script
+from rgbd_seg_training.scripts import run_script
 from rgbd_seg_training.study.plan import StudyConfig
 from rgbd_seg_training.study.records import RecordFile
 from rgbd_seg_training.study.study import run_study

@@ -20,11 +20,11 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_ros.models import load_model
 from rgbd_seg_training.bundle_score import as_json, percent, table
-from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.evaluation.conditions import EvaluationConfig, evaluate_conditions, reads_hha, scorable_modes
 from rgbd_seg_training.evaluation.pictures import draw_confusion
 from rgbd_seg_training.run_folder import plain, write_atomically
 from rgbd_seg_training.sample_panels import Labeller, bundle_labeller, draw_panels, network_labeller
+from rgbd_seg_training.scripts import run_script
 
 
 def main(argv: list[str] | None = None) -> None:

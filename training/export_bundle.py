@@ -13,11 +13,11 @@ import sys
 
 from rgbd_seg_ros.core.label_sets import LABEL_SETS, LabelSet
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
-from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.manifest import PRECISIONS, UPSAMPLING
 from rgbd_seg_training.data.options import parse_size
 from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
 from rgbd_seg_training.export.frames import named_frames
+from rgbd_seg_training.scripts import AGAIN, run_script
 
 MODES = ("fusion", "rgb", "depth")
 
@@ -74,12 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     args = parser.parse_args()
-    try:
-        run(args)
-    except UserError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(lambda: run(args), AGAIN)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.primkd.published import import_published
+from rgbd_seg_training.scripts import run_script
 
 
 def main(argv: list[str] | None = None) -> None:

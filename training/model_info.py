@@ -19,9 +19,9 @@ from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import DepthEncoding, ModelSpec, available_architectures, build_model, load_model
 from rgbd_seg_ros.models.counting import count_parameters, measure_cost
 from rgbd_seg_ros.models.spec import DEPTH_ENCODINGS
-from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.data.options import parse_size
 from rgbd_seg_training.network_file import read_networks
+from rgbd_seg_training.scripts import run_script
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import argparse
 import importlib
 import sys
 
-from rgbd_seg_ros.errors import UserError
+from rgbd_seg_training.scripts import run_script
 
 SOURCES = {
     "rendered": "render a set: no download needed",
@@ -38,12 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        args.run(args)
-    except UserError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(lambda: args.run(args), "interrupted; run the command again to continue")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_training.export.frames import named_frames
 from rgbd_seg_training.export.quantized import quantize_bundle
+from rgbd_seg_training.scripts import AGAIN, run_script
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     args = parser.parse_args()
-    try:
-        run(args)
-    except UserError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(lambda: run(args), AGAIN)
 
 
 if __name__ == "__main__":

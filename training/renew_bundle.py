@@ -10,10 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.inference.bundle import load_bundle
 from rgbd_seg_training.export.frames import named_frames
 from rgbd_seg_training.export.renew import renew_bundle
+from rgbd_seg_training.scripts import AGAIN, run_script
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame-count", type=int, default=32, metavar="N", help="frames of it to use (32)")
 
 
+def run(args: argparse.Namespace) -> None:
+    """Renews as `args` says."""
+    bundle = load_bundle(args.bundle)
+    frames = named_frames(args.frames, "test", args.frame_count, bundle.manifest.label_set)
+    print(f"wrote {renew_bundle(bundle, args.out, frames, report=print).folder}")
+
+
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     args = parser.parse_args()
-    try:
-        bundle = load_bundle(args.bundle)
-        frames = named_frames(args.frames, "test", args.frame_count, bundle.manifest.label_set)
-        print(f"wrote {renew_bundle(bundle, args.out, frames, report=print).folder}")
-    except UserError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(lambda: run(args), AGAIN)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_training.bundle_config import BundleConfig
 from rgbd_seg_training.bundle_recipe import Recipe
-from rgbd_seg_training.cli import run_script
+from rgbd_seg_training.scripts import run_script
 
 
 def build_parser() -> ArgumentParser:

@@ -12,10 +12,11 @@ import sys
 from jsonargparse import ArgumentParser
 
 from rgbd_seg_training.approaches import MethodConfig, build_method
-from rgbd_seg_training.cli import run_script, script_parser, settings_of
+from rgbd_seg_training.cli import script_parser, settings_of
 from rgbd_seg_training.config import TrainConfig
 from rgbd_seg_training.fit import fit, seed_everything
 from rgbd_seg_training.run_folder import RunFolder
+from rgbd_seg_training.scripts import run_script
 from rgbd_seg_training.settings import DataConfig, ModelConfig, open_data
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 
-from rgbd_seg_training.cli import run_script, script_parser, settings_of
+from rgbd_seg_training.cli import script_parser, settings_of
 from rgbd_seg_training.config import TrainConfig
 from rgbd_seg_training.primkd.config import PrimKdConfig
 from rgbd_seg_training.primkd.stages import Experiment, StudentConfig, TeacherConfig, obtain_teacher, train_student
+from rgbd_seg_training.scripts import run_script
 from rgbd_seg_training.settings import DataConfig, open_data
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rgbd_seg_ros.evaluation.report import overload
 from rgbd_seg_ros.inference.manifest import DYNAMIC_STEP, Manifest
 
 Size = tuple[int, int]
@@ -42,11 +43,6 @@ def play_until_it_fits(
             f"{dropped} frames were dropped as overload: this machine is too slow for networks of {as_text(played)} at "
             f"this rate beside all else; playing again with {as_text(size)}"
         )
-
-
-def overload(report: dict[str, Any]) -> int:
-    """So many frames the node of a report had no time for."""
-    return sum(reasons.get("overload", 0) for reasons in report["dropped"].values())
 
 
 def smaller(size: Size, shape: Size) -> Size | None:

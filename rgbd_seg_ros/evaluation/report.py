@@ -81,11 +81,10 @@ def failures(report: dict[str, Any]) -> list[str]:
         found.append("nothing was labelled")
     if report["unlabelled_surviving_frames"]:
         found.append(f"{report['unlabelled_surviving_frames']} frames of a surviving stream stayed without a label")
-        overload = sum(reasons.get("overload", 0) for reasons in report["dropped"].values())
-        if overload:
+        if lost := overload(report):
             found.append(
-                f"{overload} frames were dropped as overload: this machine cannot run the bundle at this rate beside "
-                "all else; end other programs, or take a smaller network (--set network_size:=128x160), a faster "
+                f"{lost} frames were dropped as overload: this machine cannot run the bundle at this rate beside "
+                "all else; end other programs, or take smaller networks (--set network_size:=HxW), a faster "
                 "backend or a slower camera"
             )
     for sensor, account in report["accounting"].items():
@@ -95,6 +94,11 @@ def failures(report: dict[str, Any]) -> list[str]:
                 f"{account['labelled']} labelled and {account['dropped']} dropped"
             )
     return found
+
+
+def overload(report: dict[str, Any]) -> int:
+    """So many frames the node of a report had no time for."""
+    return sum(reasons.get("overload", 0) for reasons in report["dropped"].values())
 
 
 def write_report(report: dict[str, Any], file: Path) -> None:

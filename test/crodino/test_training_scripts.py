@@ -15,9 +15,9 @@ import yaml
 from rgbd_seg_ros.datasets.images import read_raw, write_png
 from rgbd_seg_ros.models import DepthEncoding
 from rgbd_seg_ros.models.preprocessing import DepthNormalizer
-from rgbd_seg_training.cli import run_script
 from rgbd_seg_training.data.photometry import DepthJitter
 from rgbd_seg_training.run_folder import RunFolder
+from rgbd_seg_training.scripts import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "training"))

@@ -20,7 +20,7 @@ pytest.importorskip("onnxruntime")
 
 import quantize_bundle as command  # noqa: E402 - needs torch
 from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle  # noqa: E402
-from rgbd_seg_training.export.frames import pattern_frames  # noqa: E402
+from rgbd_seg_training.export.frames import ExportFrame, pattern_frames  # noqa: E402
 from rgbd_seg_training.export.quantized import quantize_bundle  # noqa: E402
 
 FRAMES = pattern_frames(4, *SIZE, seed=3)
@@ -60,7 +60,7 @@ def test_a_model_that_changes_too_many_labels_is_refused_and_leaves_the_old_bund
     full: Bundle, tmp_path: Path
 ) -> None:
     (tmp_path / "out").mkdir()
-    black = [type(FRAMES[0])(np.zeros_like(f.rgb), np.zeros_like(f.depth)) for f in FRAMES]
+    black = [ExportFrame(np.zeros_like(f.rgb), np.zeros_like(f.depth)) for f in FRAMES]
     with pytest.raises(UserError, match=r"rgb model is refused.*agree with the fp32 file"):
         quantize_bundle(full, tmp_path / "out" / "b", black, FRAMES)
     assert not any((tmp_path / "out").iterdir())

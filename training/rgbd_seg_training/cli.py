@@ -1,14 +1,12 @@
-"""Command lines of the training scripts: YAML and options by jsonargparse, one-sentence errors."""
+"""Command lines of the training scripts: YAML and options by jsonargparse."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import ModelSpec
 
 from .run_folder import plain
@@ -21,19 +19,6 @@ def script_parser(description: str) -> ArgumentParser:
     parser.add_argument("--run", type=str, required=True, help="run folder to write")
     parser.add_argument("--resume", type=bool, default=False, help="continue an interrupted run")
     return parser
-
-
-def run_script(main: Callable[[], None]) -> int:
-    """Run a script's main function; a `UserError` becomes one line and exit status 2."""
-    try:
-        main()
-    except UserError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; continue with --resume true", file=sys.stderr)
-        return 130
-    return 0
 
 
 def settings_of(arguments: Namespace) -> dict[str, Any]:

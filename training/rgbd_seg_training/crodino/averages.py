@@ -46,9 +46,3 @@ class AverageModels(nn.Module):
         """Class scores of an averaged model at its decoder's stride."""
         model: SegmentationModel = self.models[name]  # type: ignore[assignment]
         return model.decode(model.encode(**{name: image}))
-
-
-def joint_opinion(own: Tensor, other: Tensor) -> Tensor:
-    """Normalised geometric mean of two distributions over classes, N x K x h x w each."""
-    logs = 0.5 * (own.clamp(min=1e-6).log() + other.clamp(min=1e-6).log())
-    return logs.softmax(1)

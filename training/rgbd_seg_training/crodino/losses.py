@@ -83,6 +83,12 @@ def orthogonality(invariant: Tensor, specific: Tensor) -> Tensor:
     return cosine.square().mean()
 
 
+def joint_opinion(own: Tensor, other: Tensor) -> Tensor:
+    """Normalised geometric mean of two distributions over classes, N x K x h x w each."""
+    logs = 0.5 * (own.clamp(min=1e-6).log() + other.clamp(min=1e-6).log())
+    return logs.softmax(1)
+
+
 def mutual_divergence(student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
     """KL(teacher || student) over classes, mean over the valid positions; no gradient to the teacher.
 

@@ -15,10 +15,10 @@ from rgbd_seg_ros.models import SegmentationModel
 from ..figures import Figures
 from ..losses import segmentation_loss, sparse_labels
 from ..method import Batch, LossTerm, Method
-from .averages import AverageModels, joint_opinion
+from .averages import AverageModels
 from .config import CrodinoConfig, ramp
 from .correspondence import other_view_grid, sample_other_view
-from .losses import centred, class_prototypes, info_nce, mutual_divergence, orthogonality
+from .losses import centred, class_prototypes, info_nce, joint_opinion, mutual_divergence, orthogonality
 from .parts import AuxiliaryDecoder, EmbeddingQueue, ProjectionHead
 
 MODALITIES: tuple[Literal["rgb"], Literal["depth"]] = ("rgb", "depth")

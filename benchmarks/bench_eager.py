@@ -42,7 +42,7 @@ VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("eager, NHWC", "torch", {}),
     ("compiled", "torch", {"torch.compile": True}),
     ("onnxruntime", "onnxruntime", {}),
-    ("onnxruntime, spinning", "onnxruntime", {"onnxruntime.spinning": True}),
+    ("onnxruntime, no spinning", "onnxruntime", {"onnxruntime.spin_us": 0}),
     ("openvino", "openvino", {}),
 )
 PAUSE_S = 0.005

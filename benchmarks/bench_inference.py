@@ -1,7 +1,8 @@
 """How the CPU runtimes behave on idle cores and beside a busy process: the figures behind the defaults.
 
 python benchmarks/bench_inference.py BUNDLE [--rounds 100] [--busy 0 1]
-Variants run interleaved (one frame each in turn), so that all of them see the same disturbances.
+Variants run interleaved (one frame each, in an order drawn for every round), so that all see the same disturbances and
+none always runs behind the same neighbour.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from rgbd_seg_ros.inference.segmenter import Segmenter
 VARIANTS = (
     ("onnxruntime", 1, {}),
     ("onnxruntime", 2, {}),
-    ("onnxruntime", 2, {"onnxruntime.spinning": True}),
+    ("onnxruntime", 2, {"onnxruntime.spin_us": 0}),
+    ("onnxruntime", 2, {"onnxruntime.spin_us": 1000}),
     ("openvino", 1, {}),
     ("openvino", 2, {}),
     ("openvino", 2, {"openvino.precision": "bf16"}),
     ("torch", 2, {}),
 )
+PAUSE_S = 0.005
+"""Lets the workers of the last variant go to sleep."""
 
 
 def burn() -> None:
@@ -39,6 +43,7 @@ def open_variants(bundle: Bundle) -> dict[str, Segmenter]:
         name = f"{backend}, {threads} threads{''.join(f', {k}={v}' for k, v in settings.items())}"
         try:
             segmenters[name] = Segmenter(bundle, backend, threads, settings=settings)
+            segmenters[name].warm_up()
         except UserError as error:
             print(f"{name}: {error}")
     return segmenters
@@ -50,9 +55,10 @@ def measure(segmenters: dict[str, Segmenter], mode: Mode, rounds: int) -> dict[s
     depth = rng.integers(400, 8000, (480, 640), np.uint16)
     times: dict[str, list[float]] = {name: [] for name in segmenters}
     for _ in range(rounds + 5):
-        for name, segmenter in segmenters.items():
+        for name in rng.permutation(list(segmenters)):
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
-            segmenter.segment(mode, rgb, depth)
+            segmenters[name].segment(mode, rgb, depth)
             times[name].append(1e3 * (time.perf_counter() - started))
     return {name: np.array(values[5:]) for name, values in times.items()}
 

@@ -14,6 +14,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
+from rgbd_seg_ros.huge_pages import huge_page_environment
 from rgbd_seg_ros.paths import config_file, dds_environment
 
 BOOLEAN = ["true", "false"]
@@ -84,6 +85,7 @@ def segmenter(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             ("rgb/camera_info", value["camera_info_topic"]),
         ],
         ros_arguments=["--log-level", value["log_level"]],
+        additional_env=huge_page_environment(os.environ),
         respawn=value["respawn"] == "true",
         respawn_delay=2.0,
         output="screen",

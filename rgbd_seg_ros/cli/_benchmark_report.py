@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
 from rgbd_seg_ros.evaluation.timing import percentiles
+from rgbd_seg_ros.huge_pages import ASKING, VARIABLE
 from rgbd_seg_ros.inference.benchmark import STAGES, BenchmarkResult, Measurement
 from rgbd_seg_ros.inference.bundle import Bundle
 
@@ -91,6 +92,11 @@ def print_table(report: dict[str, Any]) -> None:
     console.print(table)
     references = {row["reference"] for row in report["results"] if row["reference"]}
     console.print(f"agrees: share of labels equal to those of {', '.join(references) or 'no reference'}")
+    if machine["huge_pages"] == "not asked for":
+        console.print(
+            f"the launch files give the node huge pages, this process has none: {VARIABLE}={ASKING} asks for them",
+            highlight=False,
+        )
     for name, reason in report["unusable"].items():
         console.print(f"not measured: {name}: {reason}", markup=False, highlight=False)
 

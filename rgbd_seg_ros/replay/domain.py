@@ -1,4 +1,4 @@
-"""A ROS environment of one's own: private domain, this machine only, shared memory that fits images."""
+"""A ROS environment of one's own: private domain, this machine only, memory as the launch files give it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.huge_pages import huge_page_environment
 from rgbd_seg_ros.paths import DDS_PROFILE_VARIABLES, dds_environment
 
 DOMAINS = range(20, 100)
@@ -58,4 +59,4 @@ def _environment(domain: int) -> dict[str, str]:
         "ROS_LOCALHOST_ONLY": "1",
         "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
     }
-    return env | dds_environment(env, "fastdds_shm_localhost.xml")
+    return env | dds_environment(env, "fastdds_shm_localhost.xml") | huge_page_environment(env)

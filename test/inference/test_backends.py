@@ -115,7 +115,9 @@ def test_torch_needs_the_checkpoints_in_the_bundle(tmp_path: Path) -> None:
         ({"openvino.precison": "f32"}, "openvino.precison"),
         ({"abacus.beads": 3}, "abacus.beads"),
         ({"threads": 3}, "threads"),
-        ({"onnxruntime.spinning": "yes"}, "bool"),
+        ({"torch.compile": "yes"}, "bool"),
+        ({"onnxruntime.spin_us": -1}, "from 0 on"),
+        ({"tensorrt.timeout_s": float("nan")}, "from 0 on"),
         ({"openvino.precision": "f64"}, "f32, bf16, f16"),
     ],
 )
@@ -125,10 +127,10 @@ def test_unknown_settings_are_refused(settings: dict[str, Any], words: str, tmp_
 
 
 def test_settings_are_read_from_texts_by_the_type_of_their_default() -> None:
-    texts = ["openvino.precision=bf16", "onnxruntime.spinning = True", "tensorrt.timeout_s=90", "tensorrt.cache=/a=b"]
+    texts = ["openvino.precision=bf16", "torch.compile = True", "tensorrt.timeout_s=90", "tensorrt.cache=/a=b"]
     assert parse_settings(texts) == {
         "openvino.precision": "bf16",
-        "onnxruntime.spinning": True,
+        "torch.compile": True,
         "tensorrt.timeout_s": 90.0,
         "tensorrt.cache": "/a=b",
     }
@@ -140,7 +142,7 @@ def test_settings_are_read_from_texts_by_the_type_of_their_default() -> None:
         ("openvino.precision", "openvino.precision=|backend.setting=value"),
         ("openvino.precison=f32", "no backend setting 'openvino.precison'; known are .*openvino.precision"),
         ("openvino.precision=f64", "choose one of f32, bf16, f16"),
-        ("onnxruntime.spinning=yes", "true or false"),
+        ("torch.compile=yes", "true or false"),
         ("tensorrt.timeout_s=long", "not a number"),
     ],
 )

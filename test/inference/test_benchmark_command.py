@@ -83,7 +83,7 @@ def test_a_backend_that_fails_while_it_warms_up_leaves_the_others_measured(
 def test_settings_of_backends_reach_them(bundle: Bundle) -> None:
     with pytest.raises(UserError, match=r"openvino\.speed"):
         run_benchmark(bundle, ["onnxruntime"], rounds=1, settings={"openvino.speed": "high"})
-    assert main(["benchmark", str(bundle.folder), "--setting", "onnxruntime.spinning=perhaps"]) == 2
+    assert main(["benchmark", str(bundle.folder), "--setting", "onnxruntime.spin_us=long"]) == 2
 
 
 def test_mistakes_end_with_one_sentence_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -156,3 +156,26 @@ def test_cuda_graphs_are_a_setting(
     options = BackendOptions(1, SIZE, {"onnxruntime_cuda.cuda_graph": setting})
     backend_module.OnnxRuntimeCudaBackend().open(bundle, Mode.RGB, options)
     assert fake_cuda.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("version", "spin_us", "allowed", "limit"),
+    [
+        ("1.31.1", 50.0, "1", "50"),
+        ("1.31.1", 0.0, "0", None),
+        ("1.26.0", 200.0, "1", "200"),
+        ("1.25.1", 50.0, "0", None),  # would ignore the limit and spin for tens of milliseconds
+        ("2.0.0.dev1", 50.0, "1", "50"),
+    ],
+)
+def test_workers_spin_only_where_the_runtime_limits_it(
+    version: str, spin_us: float, allowed: str, limit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.__version__", version)
+    settings = backend_module._settings(OPTIONS, spin_us)
+    assert settings.get_session_config_entry("session.intra_op.allow_spinning") == allowed
+    if limit is not None:
+        assert settings.get_session_config_entry("session.intra_op.spin_duration_us") == limit
+    else:
+        with pytest.raises(RuntimeError):  # no such entry
+            settings.get_session_config_entry("session.intra_op.spin_duration_us")

@@ -174,7 +174,7 @@ def test_the_parameter_file_documents_every_parameter_with_its_default(idle: Sta
     ("name", "value", "default", "reason"),
     [
         ("backend_settings", ["openvino.precison=f32"], [""], "no backend setting 'openvino.precison'"),
-        ("backend_settings", ["onnxruntime.spinning=perhaps"], [""], "give true or false"),
+        ("backend_settings", ["onnxruntime.spin_us=long"], [""], "not a number"),
         ("network_size", "640 by 480", "", "give HEIGHTxWIDTH"),
         ("network_size", "480x640", "", "fixed size 120x160 (HxW)"),
     ],
@@ -191,7 +191,7 @@ def test_settings_of_the_backend_that_do_not_exist_refuse_the_configure_transiti
 
 
 def test_labels_with_settings_of_the_backend(start: Start) -> None:
-    _, station = start(backend_settings=["onnxruntime.spinning=true", "openvino.precision=bf16"])
+    _, station = start(backend_settings=["onnxruntime.spin_us=0", "openvino.precision=bf16"])
     station.wait_connected()
     station.play(5)
     assert station.covered()

@@ -181,6 +181,11 @@ def test_the_dds_profile_of_the_user_reaches_the_node(launched: Callable[..., St
     assert environment[PROFILE].endswith("fastdds_shm_localhost.xml")
 
 
+def test_the_launched_node_asks_for_huge_pages(launched: Callable[..., Station], bundle: Path) -> None:
+    station = launched("segment.launch.py", f"bundle:={bundle}", without="GLIBC_TUNABLES")
+    assert node_process(station).environ()["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+
+
 def test_every_node_of_a_replay_has_the_dds_profile_of_the_package(
     launched: Callable[..., Station], bundle: Path
 ) -> None:

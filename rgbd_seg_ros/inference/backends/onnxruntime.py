@@ -31,12 +31,14 @@ class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with its CPU provider.
 
     Settings:
-        spinning: let idle workers wait in a busy loop. Off, because they would burn the cores that the executor and
-            the camera drivers need; see docs/inference.md for what it costs and gains.
+        spin_us: microseconds for which an idle worker looks for work before it sleeps. The default bridges the gaps
+            between the operations of a network, and is over before the executor and the camera drivers miss the core;
+            docs/measurements.md has the figures. 0: workers sleep at once, as they do under versions before 1.26,
+            which know no limit.
     """
 
     name = "onnxruntime"
-    defaults = MappingProxyType({"spinning": False})
+    defaults = MappingProxyType({"spin_us": 50.0})
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""
@@ -44,7 +46,7 @@ class OnnxRuntimeBackend(Backend):
 
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         """See `Backend.open`."""
-        settings = _settings(options, spinning=self.setting(options, "spinning"))
+        settings = _settings(options, self.setting(options, "spin_us"))
         return _CpuSession(_session(bundle, mode, settings, ["CPUExecutionProvider"]))
 
 
@@ -83,7 +85,7 @@ class OnnxRuntimeCudaBackend(Backend):
 
     def _open_bound(self, bundle: Bundle, mode: Mode, options: BackendOptions, graph: bool) -> Session:
         cuda = (_CUDA, {"use_tf32": "0", "enable_cuda_graph": str(int(graph))})
-        session = _session(bundle, mode, _settings(options, spinning=False), [cuda, "CPUExecutionProvider"])
+        session = _session(bundle, mode, _settings(options), [cuda, "CPUExecutionProvider"])
         # A provider whose libraries do not load is dropped with no more than a log line.
         if session.get_providers()[0] != _CUDA:
             raise BackendError("the CUDA provider of ONNX Runtime does not start; check its CUDA and cuDNN versions")
@@ -98,13 +100,23 @@ def _import() -> Any:
     return onnxruntime
 
 
-def _settings(options: BackendOptions, spinning: bool) -> Any:
-    settings = _import().SessionOptions()
+def _settings(options: BackendOptions, spin_us: float = 0.0) -> Any:
+    runtime = _import()
+    settings = runtime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = _ERRORS_ONLY
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    spins = spin_us >= 1 and _limits_spinning(runtime.__version__)
+    settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    if spins:
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(int(spin_us)))
     return settings
+
+
+def _limits_spinning(version: str) -> bool:
+    """Whether this version knows `spin_duration_us`. Earlier ones ignore it and spin for tens of milliseconds."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return (major, minor) >= (1, 26)
 
 
 def _session(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> Any:

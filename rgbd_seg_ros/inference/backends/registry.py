@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,6 +52,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         wanted = type(_default(name))
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise UserError(f"backend setting '{name}' is {value!r}, not of type {wanted.__name__}.")
+        if wanted is float and not 0 <= value < math.inf:
+            raise UserError(f"backend setting '{name}' is {value}; give a number from 0 on.")
         backend, _, key = name.partition(".")
         choices = make_backend(backend).choices.get(key)
         if choices is not None and value not in choices:

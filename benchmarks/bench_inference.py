@@ -22,6 +22,7 @@ VARIANTS = (
     ("onnxruntime", 1, {}),
     ("onnxruntime", 2, {}),
     ("onnxruntime", 2, {"onnxruntime.spin_us": 0}),
+    ("onnxruntime", 2, {"onnxruntime.spin_us": 50}),
     ("onnxruntime", 2, {"onnxruntime.spin_us": 1000}),
     ("openvino", 1, {}),
     ("openvino", 2, {}),

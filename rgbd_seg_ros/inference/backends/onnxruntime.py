@@ -38,7 +38,7 @@ class OnnxRuntimeBackend(Backend):
     """
 
     name = "onnxruntime"
-    defaults = MappingProxyType({"spin_us": 50.0})
+    defaults = MappingProxyType({"spin_us": 20.0})
 
     def check(self, bundle: Bundle) -> str:
         """See `Backend.check`."""

@@ -2,9 +2,10 @@
 
     python benchmarks/bench_eager.py BUNDLE [--rounds 60] [--threads 2] [--size 480x640] [--skip compiled] [--json FILE]
 
-BUNDLE carries its checkpoints (export with --checkpoint). Variants run in interleaved rounds, from camera images to
-labels and confidence at camera size. Beside the time of a frame stands the processor time of all threads together,
-which other programs change less.
+BUNDLE carries its checkpoints (export with --checkpoint), or is a YAML file of networks, such as
+training/configs/bundle/models.yaml; those are exported before any training: times do not depend on the weights.
+Variants run in interleaved rounds, from camera images to labels and confidence at camera size. Beside the time of a
+frame stands the processor time of all threads together, which other programs change less.
 
 plain eager     cv2 resize, numpy normalisation, the network in NCHW memory, interpolation, softmax and max in torch
 eager, NHWC     backend `torch`: normalisation in the graph, channels-last memory
@@ -18,6 +19,7 @@ import argparse
 import json
 import sys
 import time
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ import torch
 import torch.nn.functional as F
 
 from rgbd_seg_ros.core.frames import Mode
+from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
 from rgbd_seg_ros.evaluation.timing import percentiles
@@ -36,6 +39,10 @@ from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.inference.preprocess import InputBuffers
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_ros.models.checkpoint import load_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
+from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
+from rgbd_seg_training.network_file import read_networks
 
 PLAIN = "plain eager"
 VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -143,7 +150,8 @@ def measure(bundle: Bundle, mode: Mode, args: argparse.Namespace) -> dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, help="folder of a bundle with checkpoints, or YAML file of networks")
+    parser.add_argument("--network-size", default="192x256", help="HxW of the networks of a YAML file")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", default="480x640", help="HxW of the camera images")
@@ -153,7 +161,21 @@ def main() -> None:
     args = parser.parse_args()
     args.size = tuple(map(int, args.size.split("x")))
     torch.set_num_threads(args.threads)
-    bundle = load_bundle(args.bundle)
+    with tempfile.TemporaryDirectory() as scratch:
+        compare(export_untrained(args, Path(scratch)) if args.bundle.is_file() else load_bundle(args.bundle), args)
+
+
+def export_untrained(args: argparse.Namespace, scratch: Path) -> Bundle:
+    """A bundle of the networks of the YAML file that are named as modes, with random or ImageNet weights."""
+    torch.manual_seed(0)
+    modes = {mode.value for mode in Mode} & set(args.modes or [mode.value for mode in Mode])
+    models = {name: network.build() for name, network in read_networks(args.bundle).items() if name in modes}
+    options = ExportOptions(*map(int, args.network_size.split("x")), checkpoint=True)
+    return export_bundle(models, scratch / "bundle", LABEL_SETS["nyu13"], options, report=print)
+
+
+def compare(bundle: Bundle, args: argparse.Namespace) -> None:
+    """Measures all modes and prints, and writes, the figures."""
     report: dict[str, Any] = {"machine": machine_facts(), "versions": version_facts(), "modes": {}}
     for mode in [m for m in Mode if m in bundle.modes and m.value in (args.modes or [m.value for m in Mode])]:
         figures = report["modes"][mode.value] = measure(bundle, mode, args)

@@ -18,8 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -34,6 +34,7 @@ from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
 from rgbd_seg_ros.evaluation.timing import percentiles
+from rgbd_seg_ros.huge_pages import huge_pages
 from rgbd_seg_ros.inference.benchmark import camera_images
 from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.inference.preprocess import InputBuffers
@@ -176,7 +177,8 @@ def export_untrained(args: argparse.Namespace, scratch: Path) -> Bundle:
 
 def compare(bundle: Bundle, args: argparse.Namespace) -> None:
     """Measures all modes and prints, and writes, the figures."""
-    report: dict[str, Any] = {"machine": machine_facts(), "versions": version_facts(), "modes": {}}
+    report: dict[str, Any] = {"machine": machine_facts(), "huge_pages": huge_pages(), "versions": version_facts()}
+    report["modes"] = {}
     for mode in [m for m in Mode if m in bundle.modes and m.value in (args.modes or [m.value for m in Mode])]:
         figures = report["modes"][mode.value] = measure(bundle, mode, args)
         plain = figures[PLAIN]

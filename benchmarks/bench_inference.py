@@ -43,8 +43,9 @@ def open_variants(bundle: Bundle) -> dict[str, Segmenter]:
     for backend, threads, settings in VARIANTS:
         name = f"{backend}, {threads} threads{''.join(f', {k}={v}' for k, v in settings.items())}"
         try:
-            segmenters[name] = Segmenter(bundle, backend, threads, settings=settings)
-            segmenters[name].warm_up()
+            segmenter = Segmenter(bundle, backend, threads, settings=settings)
+            segmenter.warm_up()
+            segmenters[name] = segmenter
         except UserError as error:
             print(f"{name}: {error}")
     return segmenters

@@ -27,8 +27,9 @@ def huge_page_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def huge_pages(environ: Mapping[str, str] = os.environ, setting: Path = _SETTING) -> str:
-    """Whether memory of a process with this environment comes in huge pages: "always", "asked for", "not asked for",
-    "never" (switched off in the system) or "unknown" (not Linux, or a kernel without them).
+    """Whether memory of a process that started with this environment comes in huge pages.
+
+    "always" and "never" (by the system's setting), "asked for", "not asked for", or "unknown" (no such setting here).
     """
     try:
         chosen = re.search(r"\[(\w+)\]", setting.read_text(encoding="ascii"))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rgbd_seg_ros.evaluation.machine import machine_facts, version_facts
 from rgbd_seg_ros.evaluation.timing import percentiles
-from rgbd_seg_ros.huge_pages import ASKING, VARIABLE
+from rgbd_seg_ros.huge_pages import ASKING, VARIABLE, huge_pages
 from rgbd_seg_ros.inference.benchmark import STAGES, BenchmarkResult, Measurement
 from rgbd_seg_ros.inference.bundle import Bundle
 
@@ -37,6 +37,7 @@ def as_json(
             },
         },
         "machine": machine_facts(),
+        "huge_pages": huge_pages(),
         "versions": version_facts(),
         "rounds": rounds,
         "threads": threads,
@@ -92,7 +93,7 @@ def print_table(report: dict[str, Any]) -> None:
     console.print(table)
     references = {row["reference"] for row in report["results"] if row["reference"]}
     console.print(f"agrees: share of labels equal to those of {', '.join(references) or 'no reference'}")
-    if machine["huge_pages"] == "not asked for":
+    if report["huge_pages"] == "not asked for":
         console.print(
             f"the launch files give the node huge pages, this process has none: {VARIABLE}={ASKING} asks for them",
             highlight=False,

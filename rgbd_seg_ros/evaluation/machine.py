@@ -8,8 +8,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from rgbd_seg_ros.huge_pages import huge_pages
-
 PACKAGES = (
     "rgbd-seg-ros",
     "numpy",
@@ -23,14 +21,13 @@ PACKAGES = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, cores that this process may use, memory and its pages, and system."""
+    """Processor, cores that this process may use, memory and system."""
     cpu = next((v for v in _lines("/proc/cpuinfo", "model name")), platform.processor() or "unknown")
     kib = next((v for v in _lines("/proc/meminfo", "MemTotal")), "0 kB").split()[0]
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(int(kib) / 2**20, 1),
-        "huge_pages": huge_pages(),
         "system": platform.platform(),
         "load_average": round(os.getloadavg()[0], 2),
     }

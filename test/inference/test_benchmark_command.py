@@ -13,6 +13,7 @@ import pytest
 from rgbd_seg_ros.cli.main import find_commands, main
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.errors import UserError
+from rgbd_seg_ros.huge_pages import huge_pages
 from rgbd_seg_ros.inference.backends.base import BackendError
 from rgbd_seg_ros.inference.benchmark import run_benchmark
 from rgbd_seg_ros.inference.bundle import Bundle
@@ -50,6 +51,7 @@ def test_the_command_writes_json_and_picture(bundle: Bundle, tmp_path: Path, cap
     assert report["bundle"]["models"]["rgb"]["sha256"] == bundle.manifest.modes[Mode.RGB].model.sha256
     assert report["image_size"] == [48, 64]
     assert report["machine"]["cores"] >= 1
+    assert report["huge_pages"] == huge_pages()
     picture = cv2.imread(str(tmp_path / "out" / "benchmark.png"))
     assert picture is not None
     assert picture.std() > 1

@@ -166,6 +166,8 @@ def test_cuda_graphs_are_a_setting(
         ("1.26.0", 200.0, "1", "200"),
         ("1.25.1", 50.0, "0", None),  # would ignore the limit and spin for tens of milliseconds
         ("2.0.0.dev1", 50.0, "1", "50"),
+        ("1.26rc1", 50.0, "1", "50"),
+        ("unknown", 50.0, "0", None),
     ],
 )
 def test_workers_spin_only_where_the_runtime_limits_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from types import MappingProxyType
 from typing import Any
 
@@ -115,8 +116,8 @@ def _settings(options: BackendOptions, spin_us: float = 0.0) -> Any:
 
 def _limits_spinning(version: str) -> bool:
     """Whether this version knows `spin_duration_us`. Earlier ones ignore it and spin for tens of milliseconds."""
-    major, minor = (int(part) for part in version.split(".")[:2])
-    return (major, minor) >= (1, 26)
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (1, 26)
 
 
 def _session(bundle: Bundle, mode: Mode, settings: Any, providers: list[Any]) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_sample
 from hypothesis import given
 from hypothesis import strategies as st
+from random_samples import random_sample
 from torch.utils.data import DataLoader
 
 from rgbd_seg_ros.datasets import PreparedSet, Sample

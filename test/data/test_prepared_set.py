@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_sample
+from random_samples import random_sample
 
 from rgbd_seg_ros.core.label_sets import LABEL_SETS
 from rgbd_seg_ros.datasets import Manifest, PreparedSet

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import LABELS, SIZE
+from small_networks import LABELS, SIZE
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.core.label_sets import LabelSet

@@ -87,7 +87,7 @@ def test_every_way_of_running_on_the_gpu_labels_like_onnxruntime_on_the_cpu(
 def test_a_lower_precision_bundle_runs_in_the_precision_of_its_file(
     networks: dict[str, Any], tmp_path: Path, engines: dict[str, Any]
 ) -> None:
-    from conftest import LABELS, SIZE
+    from small_networks import LABELS, SIZE
 
     from rgbd_seg_training.export.export_bundle import ExportOptions, export_bundle
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import LABELS
+from small_networks import LABELS
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends import onnxruntime as backend_module

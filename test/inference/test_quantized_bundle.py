@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import LABELS, SIZE
+from small_networks import LABELS, SIZE
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.errors import UserError

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import LABELS, SIZE
+from small_networks import LABELS, SIZE
 
 from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends.base import BackendError

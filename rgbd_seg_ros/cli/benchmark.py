@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BACKEND.NAME=VALUE",
-        help="a setting of a backend, e.g. openvino.precision=bf16; can be repeated",
+        help="a setting of a backend, e.g. onnxruntime.spin_us=0; can be repeated",
     )
     parser.add_argument(
         "--node", action="store_true", help="also run the node and measure it end to end over DDS; takes minutes"

@@ -135,7 +135,7 @@ def test_half_weights_label_almost_like_single_ones() -> None:
     with torch.inference_mode():
         single = _Labels(model, "exact", half=False)(images)
         half = _Labels(model, "exact", half=True)(images)
-    weights = {p.dtype for p in model.parameters()}
-    assert weights == {torch.float16}
+    single_weights = [name for name, p in model.named_parameters() if p.dtype != torch.float16]
+    assert single_weights == ["encoder.stages.0.0.0.layer.weight"]
     assert (single[0] == half[0]).float().mean() > 0.97
     assert not torch.equal(single, half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -19,13 +20,15 @@ from rgbd_seg_ros.inference.backends.base import (
 )
 from rgbd_seg_ros.inference.bundle import Bundle
 
+logger = logging.getLogger(__name__)
+
 
 class OpenVinoBackend(Backend):
     """OpenVINO.
 
     Settings:
-        precision: `f32` (default), `bf16` or `f16`. OpenVINO's own default is bf16 where the CPU has it, which changes
-            labels; it is used only when asked for.
+        precision: `f32` (default), `bf16` or `f16`. OpenVINO's own default is bf16 where the CPU has it, which ruins
+            the labels of depth (docs/measurements.md); it is used only when asked for.
         device: `CPU` (default), `GPU` or `NPU`.
     """
 
@@ -49,9 +52,9 @@ class OpenVinoBackend(Backend):
 
     def open(self, bundle: Bundle, mode: Mode, options: BackendOptions) -> Session:
         """See `Backend.open`."""
-        device = str(self.setting(options, "device"))
+        device, precision = str(self.setting(options, "device")), str(self.setting(options, "precision"))
         config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": self.setting(options, "precision"),
+            "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
         }
         if device == "CPU":
@@ -61,6 +64,13 @@ class OpenVinoBackend(Backend):
         height, width = options.size
         shapes = {"rgb": [1, height, width, 3], "depth": [1, height, width]}
         inputs = {name: shapes[name] for name in bundle.manifest.modes[mode].inputs}
+        if precision != "f32" and "depth" in inputs:
+            logger.warning(
+                "openvino.precision %s rounds depth by centimetres: the labels of mode %s get worse; f32 or an fp16 "
+                "bundle keeps them",
+                precision,
+                mode.value,
+            )
         try:
             return _OpenVinoSession(load_model(bundle.model_bytes(mode), inputs, device, config))
         except RuntimeError as error:

@@ -61,7 +61,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Settings from texts like `openvino.precision=bf16`, each value of the type of its default.
+    """Settings from texts like `onnxruntime.spin_us=0`, each value of the type of its default.
 
     Raises:
         UserError: a text has another form, or names a setting or value that does not exist.

@@ -33,7 +33,7 @@ class TorchBackend(Backend):
         device: `auto` (a GPU if there is one), `cpu` or `cuda`.
         compile: run through `torch.compile`.
         cuda_graphs: replay a recorded CUDA graph; on a GPU only.
-        half: compute in fp16; on a GPU only.
+        half: compute in fp16, the first layers excepted; on a GPU only.
         tf32: let fp32 products be rounded to TF32; on a GPU only. Torch's own default does so in convolutions.
         channels_last: memory layout of the weights; faster for convolutions on most machines.
     """
@@ -130,7 +130,11 @@ class _Labels:
     """Images to a uint8 tensor 2 x h x w, labels and confidence; written independently of the exported graph."""
 
     def __init__(self, model: Any, upsampling: str, half: bool) -> None:
-        self._model, self._fast = _in_half(model) if half else model, upsampling == "fast"
+        self._model, self._fast = model, upsampling == "fast"
+        if half:
+            from rgbd_seg_ros.models.half import to_half
+
+            to_half(model)
 
     def __call__(self, images: dict[str, Any]) -> Any:
         import torch
@@ -138,19 +142,6 @@ class _Labels:
         scores = self._model.decode(self._model.encode(**images)) if self._fast else self._model(**images)
         probability, label = torch.softmax(scores.float(), dim=1).max(dim=1)
         return torch.cat((label.to(torch.uint8), torch.round(255 * probability).to(torch.uint8)))
-
-
-def _in_half(model: Any) -> Any:
-    """The network with half weights, which autocast would convert anew for each image; normalisation stays in fp32."""
-    import torch
-
-    normalizers = model.normalizers
-    model.normalizers = torch.nn.ModuleDict()
-    model.half()
-    model.normalizers = normalizers
-    for normalizer in normalizers.values():
-        normalizer.register_forward_hook(lambda module, inputs, output: output.half())
-    return model
 
 
 class _CpuSession(Session):

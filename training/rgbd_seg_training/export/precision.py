@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
+from rgbd_seg_ros.models.half import to_half
 from rgbd_seg_training.export.frames import ExportFrame
 from rgbd_seg_training.export.graph import LabellingGraph
 
@@ -18,28 +17,13 @@ FLOAT_DEPTH = 3
 """Layers in a row from each input that stay in fp32 in 8-bit models; docs/measurements.md says what they are worth."""
 
 
-class _ToHalf(nn.Module):
-    """A normaliser that computes in fp32 and hands on half floats."""
-
-    def __init__(self, normalizer: nn.Module) -> None:
-        super().__init__()
-        self.normalizer = normalizer
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.normalizer(image).half()
-
-
 def half_graph(graph: LabellingGraph) -> LabellingGraph:
-    """A copy of `graph` whose network computes in fp16; normalisation and class choice stay in fp32.
+    """A copy of `graph` whose network computes in fp16, see `to_half`; the class choice stays in fp32.
 
-    Depth in metres and its inverse lose too much in half floats before they are normalised, and so does the sum of the
-    exponentials behind the confidence.
+    The sum of the exponentials behind the confidence loses too much in half floats.
     """
     half = copy.deepcopy(graph)
-    normalizers = half.model.normalizers
-    half.model.normalizers = nn.ModuleDict()
-    half.model.half()
-    half.model.normalizers = nn.ModuleDict({name: _ToHalf(module) for name, module in normalizers.items()})
+    to_half(half.model)
     return half.eval()
 
 

@@ -104,21 +104,22 @@ def test_torch_without_cuda_is_refused_for_a_gpu(tmp_path: Path, monkeypatch: py
         TorchCudaBackend().check(whole)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("what", ["compile", "half", "memory"])
 def test_a_torch_session_that_cannot_begin_is_an_error_of_the_backend(
-    compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = pytest.importorskip("torch")
-    from rgbd_seg_ros.models import checkpoint
+    from rgbd_seg_ros.models import checkpoint, half
 
     def fail(*args: Any, **options: Any) -> Any:
         raise torch.OutOfMemoryError("no memory left")
 
     monkeypatch.setattr(checkpoint, "load_model", lambda folder, device: torch.nn.Identity())
-    monkeypatch.setattr(torch, "compile" if compiled else "empty", fail)
+    place, name = {"compile": (torch, "compile"), "half": (half, "to_half"), "memory": (torch, "empty")}[what]
+    monkeypatch.setattr(place, name, fail)
     entry = SimpleNamespace(checkpoint=[SimpleNamespace(file="torch/rgb/model.safetensors")], inputs=("rgb",))
     manifest = SimpleNamespace(modes={Mode.RGB: entry}, upsampling="exact")
-    options = BackendOptions(1, SIZE, {"torch.device": "cuda", "torch.compile": compiled})
+    options = BackendOptions(1, SIZE, {"torch.device": "cuda"} | {f"torch.{s}": s == what for s in ("compile", "half")})
     with pytest.raises(BackendError, match="mode rgb: no memory left"):
         TorchBackend().open(SimpleNamespace(manifest=manifest, folder=tmp_path), Mode.RGB, options)  # type: ignore[arg-type]
 

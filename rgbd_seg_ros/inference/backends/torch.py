@@ -80,11 +80,10 @@ class TorchBackend(Backend):
             raise BackendError(f"torch cannot load the model of mode {mode.value}: {error}") from error
         if self.setting(options, "channels_last"):
             model = model.to(memory_format=torch.channels_last)
-        forward: Any = _Labels(
-            model, bundle.manifest.upsampling, half=device != "cpu" and self.setting(options, "half")
-        )
+        half = device != "cpu" and self.setting(options, "half")
         graphs, tf32 = self.setting(options, "cuda_graphs"), self.setting(options, "tf32")
         try:
+            forward: Any = _Labels(model, bundle.manifest.upsampling, half)
             if self.setting(options, "compile"):
                 forward = torch.compile(forward)
             if device == "cpu":

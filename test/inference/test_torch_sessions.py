@@ -16,7 +16,7 @@ from rgbd_seg_ros.core.frames import Mode
 from rgbd_seg_ros.inference.backends.base import BackendError, BackendOptions
 from rgbd_seg_ros.inference.backends.cuda_device import Gpu
 from rgbd_seg_ros.inference.backends.registry import AUTO_ORDER
-from rgbd_seg_ros.inference.backends.torch import TorchBackend, TorchCudaBackend, _CudaSession
+from rgbd_seg_ros.inference.backends.torch import TorchBackend, TorchCudaBackend, _DeviceSession
 from rgbd_seg_ros.inference.testing import write_test_bundle
 
 SIZE = (8, 16)
@@ -46,8 +46,8 @@ def test_every_run_has_the_tf32_of_its_own_session_whichever_was_opened_last(no_
         seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
         return torch.zeros((2, *SIZE), dtype=torch.uint8)
 
-    rounded = _CudaSession(forward, ("depth",), SIZE, graphs=False, tf32=True)
-    exact = _CudaSession(forward, ("depth",), SIZE, graphs=False, tf32=False)
+    rounded = _DeviceSession(forward, ("depth",), SIZE, graphs=False, tf32=True)
+    exact = _DeviceSession(forward, ("depth",), SIZE, graphs=False, tf32=False)
     assert seen == [(True, True), (False, False)]
     seen.clear()
     image = {"depth": np.ones((1, *SIZE), np.float32)}
@@ -79,7 +79,7 @@ def test_a_network_that_cannot_be_recorded_as_a_cuda_graph_runs_without(
         calls.append("forward")
         return torch.zeros((2, *SIZE), dtype=torch.uint8)
 
-    session = _CudaSession(forward, ("depth",), SIZE, graphs=True, tf32=False)
+    session = _DeviceSession(forward, ("depth",), SIZE, graphs=True, tf32=False)
     calls.clear()
     session.run({"depth": np.ones((1, *SIZE), np.float32)})
     assert calls == (["replay"] if recordable else ["forward"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,15 +30,16 @@ class PowerCutError(Exception):
 class InterruptedMethod(ToyMethod):
     """Dies in training step `at`."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, cause: type[BaseException] = PowerCutError) -> None:
         super().__init__()
         self.at = at
         self.calls = 0
+        self.cause = cause
 
     def training_losses(self, batch):  # type: ignore[no-untyped-def]
         self.calls += 1
         if self.calls > self.at:
-            raise PowerCutError
+            raise self.cause
         return super().training_losses(batch)
 
 
@@ -86,6 +88,16 @@ def test_an_interrupted_run_ends_in_the_same_weights_as_an_unbroken_one(tmp_path
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+def test_an_interrupt_by_the_user_arrives_as_such_and_the_next_one_is_heard_too(tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", toy_config(), lambda: InterruptedMethod(7, KeyboardInterrupt))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not RunFolder(tmp_path / "run").finished
+    train(tmp_path / "run", toy_config(), resume=True)
+    assert RunFolder(tmp_path / "run").finished
 
 
 def test_an_interrupted_run_without_validation_ends_in_the_same_weights_as_an_unbroken_one(tmp_path: Path) -> None:

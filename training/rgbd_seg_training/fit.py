@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import resource
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -79,9 +82,8 @@ def fit(
     trainer = _trainer(config, processes, run, data, [history, *([average] if average else []), observer])
     started = time.monotonic()
     method.train()  # Models that were loaded from disk come in eval mode, and Lightning leaves modes as they are.
-    trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with _interrupts_as_such(trainer):
+        trainer.fit(engine, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     if average is not None:
         average.on_train_end(trainer, engine)  # Lightning leaves it out when the checkpoint was the last one.
     _restore_best(engine, trainer, config)
@@ -135,6 +137,25 @@ def _trainer(
         enable_progress_bar=any(isinstance(o, ProgressBar) for o in observers),
         enable_model_summary=False,
     )
+
+
+@contextmanager
+def _interrupts_as_such(trainer: pl.Trainer) -> Iterator[None]:
+    """Makes ^C a `KeyboardInterrupt` again: Lightning leaves the process with status 1, or goes on as if it were done.
+
+    The first in 2.6, the second in older versions. It also has SIGINT ignored from then on.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt
 
 
 def _restore_best(engine: Engine, trainer: pl.Trainer, config: TrainConfig) -> None:

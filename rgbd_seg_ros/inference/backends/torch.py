@@ -88,7 +88,7 @@ class TorchBackend(Backend):
                 forward = torch.compile(forward)
             if device == "cpu":
                 return _CpuSession(forward)
-            return _CudaSession(forward, entry.inputs, options.size, graphs=graphs, tf32=tf32)
+            return _DeviceSession(forward, entry.inputs, options.size, device, graphs=graphs, tf32=tf32)
         except RuntimeError as error:  # also where memory runs out or the compiler fails
             raise BackendError(f"torch cannot run the model of mode {mode.value}: {error}") from error
 
@@ -160,17 +160,26 @@ class _CpuSession(Session):
         return label, confidence
 
 
-class _CudaSession(Session):
+class _DeviceSession(Session):
     """One upload per image through page-locked memory, one download of labels and confidence together."""
 
-    def __init__(self, forward: Any, inputs: tuple[str, ...], size: tuple[int, int], graphs: bool, tf32: bool) -> None:
+    def __init__(
+        self,
+        forward: Any,
+        inputs: tuple[str, ...],
+        size: tuple[int, int],
+        device: str = "cuda",
+        *,
+        graphs: bool,
+        tf32: bool,
+    ) -> None:
         import torch
 
         self._tf32 = tf32
         shapes = {"rgb": ((1, *size, 3), torch.uint8), "depth": ((1, *size), torch.float32)}
         self._forward = forward
         self._pinned = {name: torch.empty(shapes[name][0], dtype=shapes[name][1]).pin_memory() for name in inputs}
-        self._device = {name: torch.zeros(shapes[name][0], dtype=shapes[name][1], device="cuda") for name in inputs}
+        self._device = {name: torch.zeros(shapes[name][0], dtype=shapes[name][1], device=device) for name in inputs}
         self._graph: Any = None
         self._set_precision()
         with torch.inference_mode():

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models import load_model
 
-from ..data.jobs import end_with_parent
 from ..run_folder import write_atomically
 from ..sample_panels import draw_panels, network_labeller
 from .pictures import draw_curves, draw_differences
 from .plan import Job, StudyConfig, plan
+from .processes import in_processes
 from .records import Done, Record, RecordFile
 from .runs import run_job, summary_line
 from .tables import (
@@ -69,19 +67,8 @@ def _run_all(config: StudyConfig, jobs: Sequence[Job], records: RecordFile, repo
         for job in jobs:
             _keep(run_job(config, job), records, report)
         return
-    # Fresh processes: a forked copy of a process that has used torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        config.jobs, mp_context=context, initializer=end_with_parent, max_tasks_per_child=1
-    ) as pool:
-        futures = [pool.submit(run_job, config, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                _keep(future.result(), records, report)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    for record in in_processes(run_job, [(config, job) for job in jobs], config.jobs):
+        _keep(record, records, report)
 
 
 def _keep(record: Record, records: RecordFile, report: Callable[[str], None]) -> None:

@@ -117,5 +117,5 @@ def test_losses_follow_the_size_of_the_labels() -> None:
 
 @pytest.mark.parametrize("options", [{"alpha": -1.0}, {"mask_ratio": 1.0}, {"mask_ratio": 0.5, "aligner": "single"}])
 def test_senseless_options_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(UserError, match="primkd"):
+    with pytest.raises(UserError, match="guidance"):
         PrimKdConfig(**options)  # type: ignore[arg-type]

@@ -71,24 +71,24 @@ class CrodinoConfig:
     def __post_init__(self) -> None:
         for name in ("w_aux", "w_con", "w_disc", "w_orth", "w_mutual"):
             if getattr(self, name) < 0:
-                raise UserError(f"method.{name} is {getattr(self, name)}; give 0 (off) or more.")
+                raise UserError(f"crodino.{name} is {getattr(self, name)}; give 0 (off) or more.")
         for name in ("temperature", "mutual_temperature"):
             if getattr(self, name) <= 0:
-                raise UserError(f"method.{name} is {getattr(self, name)}; give a value above 0.")
+                raise UserError(f"crodino.{name} is {getattr(self, name)}; give a value above 0.")
         if self.split_level >= 0:
-            raise UserError(f"method.split_level is {self.split_level}; count from the deepest: -1, -2, and so on.")
+            raise UserError(f"crodino.split_level is {self.split_level}; count from the deepest: -1, -2, and so on.")
         if not 0 <= self.mutual_average < 1:
-            raise UserError(f"method.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
+            raise UserError(f"crodino.mutual_average is {self.mutual_average}; give a decay from 0 (off) to below 1.")
         if not 0 <= self.queue_momentum < 1:
-            raise UserError(f"method.queue_momentum is {self.queue_momentum}; give a decay from 0 to below 1.")
+            raise UserError(f"crodino.queue_momentum is {self.queue_momentum}; give a decay from 0 to below 1.")
         if self.queue > 0 and (self.contrast != "pooled" or self.shuffle_pairs):
-            raise UserError("method.queue goes with the pooled contrast of true pairs alone; give 0 for others.")
+            raise UserError("crodino.queue goes with the pooled contrast of true pairs alone; give 0 for others.")
         if self.aux_norm == "joint" and not self.aux_shared:
-            raise UserError("method.aux_norm joint needs one decoder for all parts; leave method.aux_shared at true.")
+            raise UserError("crodino.aux_norm joint needs one decoder for all parts; leave crodino.aux_shared at true.")
         for name in ("contrast_ramp", "mutual_ramp"):
             start, end = getattr(self, name)
             if not 0 <= start <= end <= 1:
-                raise UserError(f"method.{name} is {[start, end]}; give 0 <= start <= end <= 1.")
+                raise UserError(f"crodino.{name} is {[start, end]}; give 0 <= start <= end <= 1.")
 
 
 def ramp(progress: float, span: tuple[float, float]) -> float:

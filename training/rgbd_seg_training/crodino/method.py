@@ -63,7 +63,7 @@ class CrodinoMethod(Method):
         level, levels = config.split_level, min(len(rgb.feature_channels), len(depth.feature_channels))
         if level < -levels:
             raise UserError(
-                f"method.split_level is {level}, but the encoders give {levels} levels; give -1 to -{levels}."
+                f"crodino.split_level is {level}, but the encoders give {levels} levels; give -1 to -{levels}."
             )
         width = rgb.feature_channels[level]
         if depth.feature_channels[level] != width or depth.spec.num_classes != rgb.spec.num_classes:

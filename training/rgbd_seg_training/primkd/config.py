@@ -35,8 +35,12 @@ class PrimKdConfig:
 
     def __post_init__(self) -> None:
         if self.alpha < 0 or self.beta < 0:
-            raise UserError(f"primkd.alpha is {self.alpha} and primkd.beta {self.beta}; give weights of at least 0.")
+            raise UserError(
+                f"guidance.alpha is {self.alpha} and guidance.beta {self.beta}; give weights of at least 0."
+            )
         if not 0 <= self.mask_ratio < 1:
-            raise UserError(f"primkd.mask_ratio is {self.mask_ratio}; give a share from 0 to below 1.")
+            raise UserError(f"guidance.mask_ratio is {self.mask_ratio}; give a share from 0 to below 1.")
         if self.mask_ratio > 0 and self.aligner == "single":
-            raise UserError("primkd.mask_ratio needs the aligner 'multi', which sees a pixel's neighbours; choose it.")
+            raise UserError(
+                "guidance.mask_ratio needs the aligner 'multi', which sees a pixel's neighbours; choose it."
+            )

@@ -52,7 +52,8 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Segmen
     """The network that `save_model` wrote, in eval mode.
 
     Raises:
-        UserError: the folder is not a saved network, is damaged, or its weights do not fit its spec.
+        UserError: the folder is not a saved network, is damaged, or its weights do not fit its spec, or the device
+            cannot be used here.
     """
     folder = Path(folder)
     description = _read_description(folder)
@@ -66,7 +67,11 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> Segmen
         model.load_state_dict(safetensors.torch.load(weights), strict=True)
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise UserError(f"{folder} does not fit its spec: {error}; train or import the model again") from error
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {device} cannot be used here ({reason}); name cpu or another device") from error
 
 
 def read_facts(folder: Path | str) -> dict[str, Any]:

@@ -127,6 +127,13 @@ def test_impossible_spec_is_refused_with_a_reason(values: dict[str, Any], messag
         build_model(ModelSpec.from_dict(spec))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device that must be missing")
+def test_a_device_that_is_not_here_is_refused_by_name(tmp_path: Path) -> None:
+    save_model(build_model(ModelSpec("lightfpn", "resnet10t", 3, ("rgb",))), tmp_path)
+    with pytest.raises(UserError, match="device cuda cannot be used here"):
+        load_model(tmp_path, "cuda")
+
+
 @pytest.mark.parametrize("damage", ["weights", "json", "version", "missing", "spec"])
 def test_damaged_model_folder_is_refused(tmp_path: Path, damage: str) -> None:
     save_model(build_model(SPECS[0]), tmp_path)

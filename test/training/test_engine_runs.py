@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.accelerators.cuda import CUDAAccelerator
 from safetensors.torch import load_file
 from toy_training import ToyMethod, toy_config, toy_data
 
@@ -175,6 +176,23 @@ def test_a_finished_run_is_returned_without_training(tmp_path: Path) -> None:
     method = train(tmp_path, toy_config(), lambda: InterruptedMethod(at=0), resume=True)
     assert isinstance(method, InterruptedMethod)
     assert method.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"accelerator": "cuda"}, "train.accelerator cuda"),
+        ({"accelerator": "tpuu"}, "train.accelerator tpuu"),
+        ({"precision": "64-mixed"}, "train.precision 64-mixed"),
+    ],
+)
+def test_a_device_that_is_not_here_is_one_sentence_and_leaves_nothing(
+    changes: dict[str, str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CUDAAccelerator, "is_available", staticmethod(lambda: False))
+    with pytest.raises(UserError, match=f"{named}.*cannot be used here"):
+        train(tmp_path / "run", toy_config(**changes))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_in_use_is_refused_without_resume(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.models.checkpoint import save_model
@@ -61,7 +62,7 @@ def fit(
         Figures of the run: steps, seconds, peak memory, trainable parameters, last and best validation.
 
     Raises:
-        UserError: the run folder belongs to another run, or an option is unusable.
+        UserError: the run folder belongs to another run, or an option is unusable, here or anywhere.
     """
     processes = process_count(config.devices, config.accelerator)
     if config.minutes > 0 and processes > 1:
@@ -69,17 +70,19 @@ def fit(
             f"train.minutes with {processes} processes would let their clocks part and hang; give train.steps or "
             "train.epochs, or --train.devices 1."
         )
-    # Further processes of a distributed run start this function anew, inside the folder that the first has opened.
-    checkpoint = run.open(settings, resume) if getattr(rank_zero_only, "rank", 0) == 0 else run.checkpoint()
-    if run.finished:
-        return run.read_result()
-    # Lightning's own lines repeat what the run folder says; its warnings stay.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    engine = Engine(method, data, config)
     history = CsvHistory(run.metrics)
     average = MovingAverage(config.ema) if config.ema > 0 else None
     observer = EpochLines(run.path.name, history, report) if report else ProgressBar()
-    trainer = _trainer(config, processes, run, data, [history, *([average] if average else []), observer])
+    callbacks = [history, *([average] if average else []), observer]
+    # Lightning's own lines repeat what the run folder says; its warnings stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Before the folder is opened: a device that is not there leaves nothing behind.
+    trainer = None if run.finished else _trainer(config, processes, run, data, callbacks)
+    # Further processes of a distributed run start this function anew, inside the folder that the first has opened.
+    checkpoint = run.open(settings, resume) if getattr(rank_zero_only, "rank", 0) == 0 else run.checkpoint()
+    if trainer is None:
+        return run.read_result()
+    engine = Engine(method, data, config)
     started = time.monotonic()
     method.train()  # Models that were loaded from disk come in eval mode, and Lightning leaves modes as they are.
     with _interrupts_as_such(trainer):
@@ -114,29 +117,40 @@ def _trainer(
         if config.keep == "best":
             callbacks.append(best)
     callbacks.append(last)
-    return pl.Trainer(
-        default_root_dir=run.path,
-        accelerator=config.accelerator,
-        devices=processes,
-        # Terms that a ramp leaves out have parameters without gradients in that step.
-        strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
-        sync_batchnorm=config.sync_batchnorm and processes > 1 and on_gpu(config.accelerator),
-        precision=config.precision,
-        max_epochs=-1,
-        max_steps=config.total_steps(len(data.train), processes),
-        accumulate_grad_batches=config.accumulate,
-        gradient_clip_val=config.optimizer.clip or None,
-        check_val_every_n_epoch=config.validate_every,
-        limit_val_batches=1.0 if data.validation is not None else 0,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        log_every_n_steps=min(config.log_every, config.steps_per_epoch(len(data.train), processes)),
-        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
-        callbacks=callbacks,
-        enable_progress_bar=any(isinstance(o, ProgressBar) for o in observers),
-        enable_model_summary=False,
-    )
+    with _usable(config):
+        return pl.Trainer(
+            default_root_dir=run.path,
+            accelerator=config.accelerator,
+            devices=processes,
+            # Terms that a ramp leaves out have parameters without gradients in that step.
+            strategy="ddp_find_unused_parameters_true" if processes > 1 else "auto",
+            sync_batchnorm=config.sync_batchnorm and processes > 1 and on_gpu(config.accelerator),
+            precision=config.precision,
+            max_epochs=-1,
+            max_steps=config.total_steps(len(data.train), processes),
+            accumulate_grad_batches=config.accumulate,
+            gradient_clip_val=config.optimizer.clip or None,
+            check_val_every_n_epoch=config.validate_every,
+            limit_val_batches=1.0 if data.validation is not None else 0,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            log_every_n_steps=min(config.log_every, config.steps_per_epoch(len(data.train), processes)),
+            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+            callbacks=callbacks,
+            enable_progress_bar=any(isinstance(o, ProgressBar) for o in observers),
+            enable_model_summary=False,
+        )
+
+
+@contextmanager
+def _usable(config: TrainConfig) -> Iterator[None]:
+    """Turns what Lightning finds wrong with the options into one sentence."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        chosen = f"train.accelerator {config.accelerator}, train.devices {config.devices}"
+        raise UserError(f"{chosen}, train.precision {config.precision} cannot be used here: {error}") from error
 
 
 @contextmanager
@@ -167,7 +181,8 @@ def _restore_best(engine: Engine, trainer: pl.Trainer, config: TrainConfig) -> N
 
 def _result(engine: Engine, trainer: pl.Trainer, history: CsvHistory, seconds: float) -> dict[str, Any]:
     validations = [row for row in history.rows if "val/miou" in row]
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    gpu = trainer.strategy.root_device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() if gpu else 0
     return {
         "steps": trainer.global_step,
         "seconds": round(engine.elapsed_s, 3),
@@ -176,7 +191,7 @@ def _result(engine: Engine, trainer: pl.Trainer, history: CsvHistory, seconds: f
         "parameters_trained": sum(p.numel() for p in engine.method.parameters() if p.requires_grad),
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "peak_gpu_mib": round(peak / 2**20, 1),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
         "validation": validations[-1] if validations else {},
         "best_validation": max(validations, key=lambda row: row["val/miou"], default={}),
     }

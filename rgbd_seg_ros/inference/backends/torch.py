@@ -76,7 +76,7 @@ class TorchBackend(Backend):
         entry = bundle.manifest.modes[mode]
         try:
             model: Any = load_model(bundle.folder / Path(entry.checkpoint[0].file).parent, device)
-        except (UserError, RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        except (UserError, RuntimeError) as error:
             raise BackendError(f"torch cannot load the model of mode {mode.value}: {error}") from error
         if self.setting(options, "channels_last"):
             model = model.to(memory_format=torch.channels_last)

@@ -103,16 +103,6 @@ def test_openvino_takes_8_bit_bundles_only_if_they_were_verified_there(
             make_backend("openvino").check(eight_bit)
 
 
-@pytest.mark.parametrize(("precision", "warned"), [("bf16", {"fusion", "depth"}), ("f32", set())])
-def test_openvino_warns_of_a_precision_that_rounds_depth(
-    precision: str, warned: set[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pytest.importorskip("openvino")
-    Segmenter(write_test_bundle(tmp_path / "bundle", 8, 8), "openvino", settings={"openvino.precision": precision})
-    told = {line.split("mode ")[1].split()[0] for line in caplog.messages if "rounds depth" in line}
-    assert told == warned
-
-
 def test_torch_needs_the_checkpoints_in_the_bundle(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     with pytest.raises(UserError, match="--checkpoint"):

@@ -18,17 +18,20 @@ from rgbd_seg_ros.inference.backends.base import (
     UInt8,
     as_image,
 )
+from rgbd_seg_ros.inference.backends.openvino_head import split_head
 from rgbd_seg_ros.inference.bundle import Bundle
 
 logger = logging.getLogger(__name__)
+
+Shapes = Mapping[str, Sequence[int]]
 
 
 class OpenVinoBackend(Backend):
     """OpenVINO.
 
     Settings:
-        precision: `f32` (default), `bf16` or `f16`. OpenVINO's own default is bf16 where the CPU has it, which ruins
-            the labels of depth (docs/measurements.md); it is used only when asked for.
+        precision: `f32` (default), `bf16` or `f16`, on a CPU that has it. OpenVINO's own default is bf16 then, which
+            ruins the labels of depth (docs/measurements.md); here the first layers stay in f32.
         device: `CPU` (default), `GPU` or `NPU`.
     """
 
@@ -64,15 +67,12 @@ class OpenVinoBackend(Backend):
         height, width = options.size
         shapes = {"rgb": [1, height, width, 3], "depth": [1, height, width]}
         inputs = {name: shapes[name] for name in bundle.manifest.modes[mode].inputs}
-        if precision != "f32" and "depth" in inputs:
-            logger.warning(
-                "openvino.precision %s rounds depth by centimetres: the labels of mode %s get worse; f32 or an fp16 "
-                "bundle keeps them",
-                precision,
-                mode.value,
-            )
+        apart = device == "CPU" and precision != "f32" and bundle.manifest.precision != "int8"
+        model = bundle.model_bytes(mode)
         try:
-            return _OpenVinoSession(load_model(bundle.model_bytes(mode), inputs, device, config))
+            if apart:
+                return _OpenVinoSession(*load_apart(model, inputs, device, config))
+            return _OpenVinoSession(load_model(model, inputs, device, config))
         except RuntimeError as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
             raise BackendError(f"OpenVINO refuses the model of mode {mode.value}: {reason}") from error
@@ -87,31 +87,63 @@ def _is_verified_here(bundle: Bundle) -> bool:
     return True
 
 
-def load_model(model: bytes, inputs: Mapping[str, Sequence[int]], device: str, config: Mapping[str, Any]) -> Any:
+def load_model(model: bytes, inputs: Shapes, device: str, config: Mapping[str, Any]) -> Any:
     """An inference request of an ONNX `model`, whose `inputs` get these shapes where it leaves them open.
 
     Raises:
         RuntimeError: OpenVINO refuses the model.
     """
-    import openvino
 
-    def load() -> Any:
-        network = openvino.Core().read_model(model)
-        if network.is_dynamic():
-            network.reshape({name: list(shape) for name, shape in inputs.items()})
-        return openvino.Core().compile_model(network, device, dict(config)).create_infer_request()
+    return _in_thread_of_its_own(lambda: _compile(_read(model, inputs), device, config))
+
+
+def load_apart(model: bytes, inputs: Shapes, device: str, config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Two requests: the first layers of every image in f32, and the rest as `config` says, which reads their results.
+
+    One alone, in f32, where the first layers cannot be told from the rest. See `load_model`.
+    """
+    exact = {**config, "INFERENCE_PRECISION_HINT": "f32"}
+
+    def load() -> tuple[Any, ...]:
+        parts = split_head(_read(model, inputs))
+        if parts is None:
+            logger.warning("this network has no first layers that could stay in f32, so all of it does")
+            return (_compile(_read(model, inputs), device, exact),)
+        head, body = _compile(parts[0], device, exact), _compile(parts[1], device, config)
+        for index in range(len(parts[1].inputs)):
+            body.set_input_tensor(index, head.get_output_tensor(index))  # one memory for both
+        return head, body
 
     return _in_thread_of_its_own(load)
 
 
+def _read(model: bytes, inputs: Shapes) -> Any:
+    import openvino
+
+    network = openvino.Core().read_model(model)
+    if network.is_dynamic():
+        network.reshape({name: list(shape) for name, shape in inputs.items()})
+    return network
+
+
+def _compile(network: Any, device: str, config: Mapping[str, Any]) -> Any:
+    import openvino
+
+    return openvino.Core().compile_model(network, device, dict(config)).create_infer_request()
+
+
 class _OpenVinoSession(Session):
-    def __init__(self, request: Any) -> None:
-        self._request = request
+    """Args: requests that are run one after the other; the first reads the images, the last has the labels."""
+
+    def __init__(self, first: Any, *others: Any) -> None:
+        self._first, self._others = first, others
 
     def run(self, inputs: Inputs) -> tuple[UInt8, UInt8]:
         try:
             # Shared: OpenVINO reads our buffers and we read its, without a copy.
-            outputs = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+            outputs = self._first.infer(dict(inputs), share_inputs=True, share_outputs=True)
+            for request in self._others:
+                outputs = request.infer(None, share_outputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {error}") from error
         return as_image(outputs["label"]), as_image(outputs["confidence"])

@@ -3,6 +3,8 @@
     python benchmarks/bench_precision.py --fusion RUN/models/fusion --rgb RUN2/models/rgb --depth RUN2/models/depth \
         --data data/rooms:test --calibrate data/rooms:val [--count 60] [--size 240x320] [--out FILE.md]
 
+    python benchmarks/bench_precision.py --bundle bundles/rooms --data data/rooms:test
+
 The networks are exported in fp32, fp16 and int8 (calibrated with frames that are not scored), each file is run by the
 runtimes that take it, one thread, frame by frame in turns. Reference is the fp32 file in ONNX Runtime. Time is the
 processor time of a frame from camera image to labels, which other programs change less than wall time.
@@ -28,7 +30,7 @@ from rgbd_seg_ros.datasets.prepared_set import PreparedSet
 from rgbd_seg_ros.errors import UserError
 from rgbd_seg_ros.evaluation.confusion import ConfusionMatrix
 from rgbd_seg_ros.evaluation.machine import machine_facts
-from rgbd_seg_ros.inference.bundle import Bundle
+from rgbd_seg_ros.inference.bundle import Bundle, load_bundle
 from rgbd_seg_ros.inference.manifest import PRECISIONS
 from rgbd_seg_ros.inference.segmenter import Segmenter
 from rgbd_seg_training.data.options import parse_size
@@ -72,10 +74,25 @@ def export_all(
     return bundles
 
 
+def given_bundles(args: argparse.Namespace, work: Path, labels: LabelSet) -> dict[str, Bundle]:
+    """The finished bundle, or those of the networks."""
+    models = {mode: getattr(args, mode) for mode in MODES if getattr(args, mode)}
+    if args.bundle:
+        bundle = load_bundle(args.bundle)
+        return {bundle.manifest.precision: bundle}
+    if not models or not args.calibrate:
+        raise UserError("give --bundle, or networks (--fusion, --rgb, --depth) and --calibrate.")
+    folder, _, split = args.calibrate.partition(":")
+    frames = set_frames(folder, split or "val", 24, labels)
+    return export_all(models, work, labels, args.size, frames)
+
+
 def open_rows(bundles: dict[str, Bundle], classes: int) -> list[Row]:
     """Every variant that its runtime takes; the others are told on the screen."""
     rows = []
     for precision, backend, settings in VARIANTS:
+        if precision not in bundles:
+            continue
         name = f"{precision}, {backend}{''.join(f' {v}' for v in settings.values())}"
         try:
             segmenter = Segmenter(bundles[precision], backend, threads=1, settings=settings)
@@ -123,7 +140,10 @@ def main() -> None:
     for mode in MODES:
         parser.add_argument(f"--{mode}", metavar="FOLDER", help=f"saved network of mode {mode}")
     parser.add_argument("--data", required=True, metavar="SET:SPLIT", help="frames to score")
-    parser.add_argument("--calibrate", required=True, metavar="SET:SPLIT", help="frames for the ranges of int8")
+    parser.add_argument("--calibrate", metavar="SET:SPLIT", help="frames for the ranges of int8")
+    parser.add_argument(
+        "--bundle", metavar="FOLDER", help="a finished bundle in place of networks: its precision alone"
+    )
     parser.add_argument("--count", type=int, default=60, help="frames to score (60)")
     parser.add_argument("--size", type=parse_size, default=(240, 320), metavar="HxW", help="network size (240x320)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="Markdown table, besides the screen")
@@ -132,11 +152,8 @@ def main() -> None:
     prepared = PreparedSet.open(folder)
     all_names = prepared.names(split or "test")
     names = [all_names[i] for i in sorted({round(i) for i in np.linspace(0, len(all_names) - 1, args.count)})]
-    other, _, other_split = args.calibrate.partition(":")
-    frames = set_frames(other, other_split or "val", 24, prepared.label_set)
-    models = {mode: getattr(args, mode) for mode in MODES if getattr(args, mode)}
     with tempfile.TemporaryDirectory() as work:
-        bundles = export_all(models, Path(work), prepared.label_set, args.size, frames)
+        bundles = given_bundles(args, Path(work), prepared.label_set)
         rows = open_rows(bundles, len(prepared.label_set.classes))
         measure(rows, prepared, names)
     text = table(rows)

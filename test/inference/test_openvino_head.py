@@ -28,6 +28,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str]]:
         return compile_model(network, device, config)
 
     monkeypatch.setattr(backend, "_compile", noting)
+    monkeypatch.setattr(backend, "_cpu_has", lambda precision: True)  # a runtime that has it not computes in f32
     return seen
 
 
@@ -51,6 +52,16 @@ def test_f32_is_one_model(exported: Bundle, compiled: list[tuple[Any, str]]) -> 
     assert [hint for _, hint in compiled] == ["f32"] * len(exported.modes)
 
 
+def test_a_processor_without_the_precision_has_one_model_in_f32(
+    tmp_path: Path, compiled: list[tuple[Any, str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backend, "_cpu_has", lambda precision: False)
+    bundle = write_test_bundle(tmp_path / "bundle", 8, 8, modes=[Mode.RGB])
+    Segmenter(bundle, "openvino", settings={"openvino.precision": "bf16"})
+    assert [hint for _, hint in compiled] == ["f32"]
+    assert "does not compute in bf16" in caplog.text
+
+
 def test_a_network_in_two_parts_labels_as_in_one(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both parts in f32 here, so that only the cut can make a difference."""
     from rgbd_seg_training.export.frames import pattern_frames
@@ -62,6 +73,7 @@ def test_a_network_in_two_parts_labels_as_in_one(exported: Bundle, monkeypatch: 
 
     whole = Segmenter(exported, "openvino", threads=1)
     monkeypatch.setattr(backend, "_compile", exact)
+    monkeypatch.setattr(backend, "_cpu_has", lambda precision: True)
     parts = Segmenter(exported, "openvino", threads=1, settings={"openvino.precision": "bf16"})
     for frame in pattern_frames(3, 100, 130, seed=5):
         for mode in exported.modes:

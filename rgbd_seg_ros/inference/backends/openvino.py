@@ -68,6 +68,9 @@ class OpenVinoBackend(Backend):
         shapes = {"rgb": [1, height, width, 3], "depth": [1, height, width]}
         inputs = {name: shapes[name] for name in bundle.manifest.modes[mode].inputs}
         apart = device == "CPU" and precision != "f32" and bundle.manifest.precision != "int8"
+        if apart and not _cpu_has(precision):
+            logger.warning("this processor does not compute in %s: mode %s runs in f32", precision, mode.value)
+            apart, config["INFERENCE_PRECISION_HINT"] = False, "f32"
         model = bundle.model_bytes(mode)
         try:
             if apart:
@@ -76,6 +79,14 @@ class OpenVinoBackend(Backend):
         except RuntimeError as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
             raise BackendError(f"OpenVINO refuses the model of mode {mode.value}: {reason}") from error
+
+
+def _cpu_has(precision: str) -> bool:
+    """Whether OpenVINO computes in `bf16` or `f16` on this processor."""
+    import openvino
+
+    name = {"bf16": "BF16", "f16": "FP16"}[precision]
+    return name in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _is_verified_here(bundle: Bundle) -> bool:

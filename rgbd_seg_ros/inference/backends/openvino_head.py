@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 _LAYERS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
-_WITH_CONSTANT = frozenset({"Add", "Subtract", "Multiply"})  # bias and batch norm, which go with their layer
+_ELEMENTWISE = frozenset({"Add", "Subtract", "Multiply", "Maximum", "Minimum", "Clamp", "Relu", "HSwish"})
+"""Bias, batch norm and activation go with their layer: the runtime computes them in one."""
 
 
 def split_head(network: Any) -> tuple[Any, Any] | None:
@@ -31,7 +32,7 @@ def split_head(network: Any) -> tuple[Any, Any] | None:
     first = _first_layers(network)
     if not first:
         return None
-    features = [_with_constants(layer) for layer in first]
+    features = [_with_elementwise(layer) for layer in first]
     inputs = []
     for feature in features:
         inputs.append(opset13.parameter(feature.get_partial_shape(), feature.get_element_type()))
@@ -62,14 +63,16 @@ def _first_layers(network: Any) -> list[Any]:
     return first
 
 
-def _with_constants(operation: Any) -> Any:
-    """The output of `operation` after the constants that are added to it or multiplied with it."""
+def _with_elementwise(operation: Any) -> Any:
+    """The output of `operation` after what is done to each of its values alone."""
     while True:
         targets = list(operation.output(0).get_target_inputs())
-        if len(targets) != 1 or targets[0].get_node().get_type_name() not in _WITH_CONSTANT:
+        if len(targets) != 1 or targets[0].get_node().get_type_name() not in _ELEMENTWISE:
             return operation.output(0)
         following = targets[0].get_node()
-        other = following.input(1 - targets[0].get_index()).get_source_output().get_node()
-        if other.get_type_name() != "Constant":
+        others = [
+            i.get_source_output().get_node() for i in following.inputs() if i.get_index() != targets[0].get_index()
+        ]
+        if any(other.get_type_name() != "Constant" for other in others):
             return operation.output(0)
         operation = following

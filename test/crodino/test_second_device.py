@@ -14,6 +14,26 @@ import torch.utils.backend_registration
 HERE = Path(__file__).resolve().parent
 ROOTS = [HERE, HERE.parents[1], HERE.parents[1] / "training"]
 
+CASES = [
+    "single_fusion",
+    "single_rgb",
+    "crodino",
+    "crodino_mutual",
+    "crodino_pixels",
+    "crodino_joint",
+    "kd",
+    "kdnet",
+    "masked",
+    "protokd",
+    "primkd",
+    "primkd_public",
+    "resume",
+    "evaluation",
+    "analysis",
+    "labels",
+    "labels_half",
+]
+
 
 @pytest.fixture(scope="module")
 def failures(striped_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -33,33 +53,13 @@ def failures(striped_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {line["case"]: line["failure"] for line in lines}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        "single_fusion",
-        "single_rgb",
-        "crodino",
-        "crodino_mutual",
-        "crodino_pixels",
-        "crodino_joint",
-        "kd",
-        "kdnet",
-        "masked",
-        "protokd",
-        "primkd",
-        "primkd_public",
-        "resume",
-        "evaluation",
-        "analysis",
-        "labels",
-        "labels_half",
-    ],
-)
+@pytest.mark.parametrize("case", CASES)
 def test_everything_is_on_the_device_of_the_network(case: str, failures: dict[str, str]) -> None:
     assert not failures[case]
 
 
 def test_the_device_refuses_what_a_gpu_would(failures: dict[str, str]) -> None:
     """Without this the tests above could not fail."""
+    assert set(failures) == {*CASES, "mixed", "as_array"}
     assert "all tensors must be on the same device" in failures["mixed"]
     assert "copy it to the CPU first" in failures["as_array"]

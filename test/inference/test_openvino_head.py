@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,19 @@ def test_a_processor_without_the_precision_has_one_model_in_f32(
     Segmenter(bundle, "openvino", settings={"openvino.precision": "bf16"})
     assert [hint for _, hint in compiled] == ["f32"]
     assert "does not compute in bf16" in caplog.text
+
+
+def test_a_hint_that_holds_for_the_whole_network_is_warned_of_where_it_reads_depth(
+    tmp_path: Path, compiled: list[tuple[Any, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = write_test_bundle(tmp_path / "bundle", 8, 8)
+    facts = {"openvino_agreement": 1.0, "min_agreement": 0.9}
+    modes = {mode: dataclasses.replace(entry, verification=facts) for mode, entry in bundle.manifest.modes.items()}
+    eight_bit = dataclasses.replace(bundle.manifest, precision="int8", modes=modes)
+    Segmenter(dataclasses.replace(bundle, manifest=eight_bit), "openvino", settings={"openvino.precision": "bf16"})
+    assert [hint for _, hint in compiled] == ["bf16"] * len(bundle.modes)
+    told = {line.split("mode ")[1].split()[0] for line in caplog.messages if "rounds the depth" in line}
+    assert told == {"fusion", "depth"}
 
 
 def test_a_network_in_two_parts_labels_as_in_one(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ class OpenVinoBackend(Backend):
 
     Settings:
         precision: `f32` (default), `bf16` or `f16`, on a CPU that has it. OpenVINO's own default is bf16 then, which
-            ruins the labels of depth (docs/measurements.md); here the first layers stay in f32.
+            ruins the labels of depth (docs/measurements.md); here the first layers stay in f32. Not so on other
+            devices and in 8-bit bundles, where the hint holds for the whole network.
         device: `CPU` (default), `GPU` or `NPU`.
     """
 
@@ -71,6 +72,8 @@ class OpenVinoBackend(Backend):
         if apart and not _cpu_has(precision):
             logger.warning("this processor does not compute in %s: mode %s runs in f32", precision, mode.value)
             apart, config["INFERENCE_PRECISION_HINT"] = False, "f32"
+        elif precision != "f32" and "depth" in inputs and not apart:
+            logger.warning("%s rounds the depth that mode %s reads, and its labels get worse", precision, mode.value)
         model = bundle.model_bytes(mode)
         try:
             if apart:
